@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Netlink transport on libnl: one kept connection a family, many messages a send, dumps in slices.
+ *
+ * Knows no IPVS, no nftables, no Kubernetes. Keeps the kernel's raw errno (libnl folds ESRCH and
+ * ENOENT into one). Generic netlink, rtnetlink and nfnetlink go through the same code. All calls
+ * are synchronous: the kernel executes a batch inside sendmsg() (net/netlink/af_netlink.c,
+ * netlink_unicast_kernel), so nothing waits longer than the kernel works. */
+#ifndef VIPD_NL_H
+#define VIPD_NL_H
+
+#include <stdbool.h>
+#include <linux/netlink.h>
+
+#include "err.h"
+
+struct nl_sock;  /* a connection: one socket for changes, one for dumps (one dump may be open) */
+struct nl_batch; /* messages to be sent together */
+
+/* What went over a connection; for metrics and for tests that count. */
+struct nl_counters {
+	uint64_t sends;    /* sendmsg calls with changes */
+	uint64_t messages; /* changing messages in them */
+	uint64_t dumps;    /* dump and get requests: they change nothing */
+	uint64_t errors;   /* error answers with a code */
+	uint64_t lost;     /* ENOBUFS: answers were dropped */
+};
+
+/* `protocol`: NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER. */
+int nl_sock_open(int protocol, struct nl_sock **ret_sock, struct err *err);
+void nl_sock_close(struct nl_sock *sock);
+/* Looks up a generic netlink family (which loads its module) and binds the connection to it: its
+ * id is the type of every message begun with NL_TYPE_FAMILY. -ENOENT: not in this kernel. */
+int nl_sock_bind_family(struct nl_sock *sock, const char *family, struct err *err);
+void nl_sock_counters(const struct nl_sock *sock, struct nl_counters *ret_counters);
+
+/* A batch holds at most NL_BATCH_BYTES; a message that does not fit any more is refused with
+ * -ENOSPC: send, then put it again. */
+#define NL_BATCH_BYTES (64 * 1024)
+#define NL_TYPE_FAMILY 0
+struct nl_batch *nl_batch_new(struct nl_sock *sock);
+void nl_batch_free(struct nl_batch *batch);
+
+/* Begins a message: netlink header, then `header_len` bytes of `header` (genlmsghdr, rtmsg,
+ * nfgenmsg). NLM_F_REQUEST is added. Then attributes; end (or abort: it is as if never begun).
+ * nl_batch_end returns the message's index, -ENOSPC or -ENOMEM. Put errors are kept until end. */
+int nl_batch_begin(struct nl_batch *batch, uint16_t type, uint16_t flags, const void *header,
+		   size_t header_len);
+void nl_put(struct nl_batch *batch, uint16_t attr, const void *data, size_t len);
+void nl_put_u8(struct nl_batch *batch, uint16_t attr, uint8_t value);
+void nl_put_u16(struct nl_batch *batch, uint16_t attr, uint16_t value);
+void nl_put_u32(struct nl_batch *batch, uint16_t attr, uint32_t value);
+void nl_put_u64(struct nl_batch *batch, uint16_t attr, uint64_t value);
+void nl_put_string(struct nl_batch *batch, uint16_t attr, const char *text); /* with NUL */
+size_t nl_nest_begin(struct nl_batch *batch, uint16_t attr);                 /* sets NLA_F_NESTED */
+void nl_nest_end(struct nl_batch *batch, size_t nest);
+int nl_batch_end(struct nl_batch *batch);
+void nl_batch_abort(struct nl_batch *batch);
+size_t nl_batch_count(const struct nl_batch *batch);
+size_t nl_batch_bytes(const struct nl_batch *batch);
+
+/* Sends all messages in one sendmsg with consecutive sequence numbers, no ACK asked but of the
+ * last, reads the answers to that ACK, empties the batch. `ret_results` (nl_batch_count() entries):
+ * 0, the kernel's -errno, or -EINPROGRESS where the answer was lost (ENOBUFS, or the ACK did not
+ * come): then it may have been done or not: read that object again. Returns 0 when every result is
+ * known, -EINPROGRESS when some are not, another -errno when nothing was sent. */
+int nl_batch_send(struct nl_batch *batch, int *ret_results);
+
+/* A single get (no dump): sends the batch's only message, hands the answer to `fn`. 0 or -errno. */
+typedef int (*nl_msg_fn)(const struct nlmsghdr *msg, void *arg);
+int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg);
+
+/* A dump in slices: start (sends the batch's only message with NLM_F_DUMP on the dump socket),
+ * then next until 0. next reads one datagram and calls `fn` for each message in it; a negative
+ * return of `fn` ends the dump with it. >0 more, 0 done, -errno. *ret_interrupted (may be NULL)
+ * becomes true if the kernel says the table changed meanwhile (NLM_F_DUMP_INTR): what was seen is
+ * there, what was not seen may be. nl_dump_cancel drops an open dump. */
+int nl_dump_start(struct nl_batch *batch);
+int nl_dump_next(struct nl_sock *sock, nl_msg_fn fn, void *arg, bool *ret_interrupted);
+void nl_dump_cancel(struct nl_sock *sock);
+
+/* Notifications: a socket of its own in the groups given (numbers, not bits). read: all that is
+ * there now; `own` tells messages that `self` caused itself (by port id). -ENOBUFS: some were lost:
+ * read everything again. */
+struct nl_monitor;
+typedef void (*nl_event_fn)(const struct nlmsghdr *msg, bool own, void *arg);
+int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
+		    const struct nl_sock *self, struct nl_monitor **ret_monitor, struct err *err);
+void nl_monitor_close(struct nl_monitor *monitor);
+int nl_monitor_fd(const struct nl_monitor *monitor);
+int nl_monitor_read(struct nl_monitor *monitor, nl_event_fn fn, void *arg);
+
+#endif

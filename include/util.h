@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small helpers that every folder may use: array sizes, cleanup attributes, growing arrays.
+ * Nothing here knows of netlink, IPVS or Kubernetes. */
+#ifndef VIPD_UTIL_H
+#define VIPD_UTIL_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
+#define PRINTF(fmt, va) __attribute__((format(printf, fmt, va)))
+
+/* Frees what the variable points to when it leaves its scope: `cleanup_free char *text = ...`. */
+static inline void util_free_ptr(void *ptr)
+{
+	free(*(void **)ptr);
+}
+#define cleanup_free __attribute__((cleanup(util_free_ptr)))
+
+/* Hands the value of `p` out of a cleanup scope and leaves NULL behind. */
+#define take_ptr(p)                       \
+	__extension__({                   \
+		__auto_type taken_ = (p); \
+		(p) = NULL;               \
+		taken_;                   \
+	})
+
+/* Makes room for `need` items of `size` bytes in `*items` (capacity `*cap`), doubling.
+ * 0, or -ENOMEM with the array unchanged. */
+int util_grow(void **items, size_t *cap, size_t need, size_t size);
+
+/* 64-bit FNV-1a over `len` bytes, continuing from `seed` (start with UTIL_HASH_SEED). For hash
+ * tables and stable shuffles; not for anything that an adversary may choose collisions in. */
+#define UTIL_HASH_SEED 0xcbf29ce484222325ULL
+uint64_t util_hash(uint64_t seed, const void *data, size_t len);
+
+#endif

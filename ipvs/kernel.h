@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernel as the IPVS backend sees it: three tables, read by dumps, changed by operations.
+ *
+ * A facade of few functions, so that the backend's logic runs unchanged against the real kernel
+ * (kernel_linux.c) and against a fake one with the real errnos and planted faults (test/unit).
+ * Operations are values; a plan printed is a list of them. */
+#ifndef VIPD_IPVS_KERNEL_H
+#define VIPD_IPVS_KERNEL_H
+
+#include <stdio.h>
+
+#include "ipvs.h"
+
+/* rtm_protocol of every binding: whose route it is (see /etc/iproute2/rt_protos; 118 is free). */
+#define BINDING_PROTOCOL 118
+/* The private nftables table, one in family ip and one in ip6. */
+#define HELPER_TABLE "vipd"
+
+enum ktable { KT_SERVICE, KT_DEST, KT_BINDING, KT_ELEM };
+enum kverb { KV_ADD, KV_SET, KV_DEL };
+
+/* Sets of the helper table; the keys' layout is that of nftables: every part padded to 4 bytes. */
+enum kset {
+	KSET_VIPS,     /* address: every bound VIP */
+	KSET_SERVICES, /* address . protocol . port: what a VIP answers */
+	KSET_REFUSED,  /* address . protocol . port: no new flows, refused at once */
+	KSET_HAIRPIN,  /* address . address: an endpoint that may reach itself through a VIP */
+	KSET_COUNT
+};
+extern const char *const kset_names[KSET_COUNT]; /* "vips", "services", "refused", "hairpin" */
+
+#define KELEM_KEY_MAX 32
+struct kelem {
+	uint8_t family; /* AF_INET: table ip vipd; AF_INET6: table ip6 vipd */
+	uint8_t set;    /* enum kset */
+	uint8_t len;    /* bytes of key that count; the rest are 0 */
+	uint8_t pad_;
+	uint8_t key[KELEM_KEY_MAX];
+};
+
+/* A local route: table local, type local, scope host, dev lo, /32 or /128, protocol ours. */
+struct kbinding {
+	struct ip_addr vip;
+	struct ip_addr src; /* preferred source for the node's own clients; unset = none */
+};
+
+struct kservice {
+	struct ipvs_key key;
+	char sched[IPVS_SCHED_MAX];
+	uint32_t flags; /* without IP_VS_SVC_F_HASHED, which is the kernel's own */
+	uint32_t timeout_sec;
+};
+
+struct kdest {
+	struct ip_addr addr;
+	uint16_t port;
+	uint8_t fwd;
+	uint32_t weight;
+	uint32_t active_conns, inact_conns; /* read only */
+};
+
+struct kop {
+	uint8_t table, verb;
+	int result; /* by submit: 0, the kernel's -errno, -ECANCELED: undone because another
+		     * operation of its transaction failed, -EINPROGRESS: not known, read again */
+	union {
+		struct kservice service;
+		struct {
+			struct ipvs_key key;
+			struct kdest dest;
+		} rs; /* KT_DEST */
+		struct kbinding binding;
+		struct kelem elem;
+	};
+};
+
+enum kdump {
+	KD_SERVICES, /* every virtual server of the namespace -> service */
+	KD_DESTS,    /* of one virtual server -> dest; nothing if it does not exist */
+	KD_BINDINGS, /* local routes of BINDING_PROTOCOL, both families -> binding */
+	KD_ELEMS,    /* all sets of a helper table, one family after the other -> elem */
+	KD_ADDRS,    /* global addresses of the node's links that are up, but lo -> addr */
+};
+
+/* One object of a dump. */
+struct kobject {
+	enum kdump kind;
+	bool foreign; /* a service with a fwmark, an engine, a netmask or flags we never set */
+	union {
+		struct kservice service;
+		struct kdest dest;
+		struct kbinding binding;
+		struct kelem elem;
+		struct ip_addr addr;
+	};
+};
+typedef int (*kobject_fn)(const struct kobject *object, void *arg);
+
+/* What a notification said. */
+enum kevent_kind {
+	KE_BINDING_GONE, /* a route of ours was removed by another: binding */
+	KE_RULES_GONE,   /* the helper table, or a part of it that is not an element: family */
+	KE_ELEM_GONE,    /* an element removed by another: elem */
+	KE_ADDRS,        /* the node's addresses changed */
+	KE_LOST,         /* notifications were lost: anything may have changed */
+};
+struct kevent {
+	enum kevent_kind kind;
+	uint8_t family;
+	union {
+		struct kbinding binding;
+		struct kelem elem;
+	};
+};
+typedef void (*kevent_fn)(const struct kevent *event, void *arg);
+
+struct kernel_ops {
+	/* Executes in order. All operations of one call are of one netlink family (services and
+	 * destinations may mix); elements of one call are one transaction: all or none. KV_ADD of
+	 * an element that is there is no error. KV_ADD of a binding appends beside an address of
+	 * the same value, KV_SET replaces. 0 when every result was set, -errno when nothing
+	 * could be sent at all (results are set to it). */
+	int (*submit)(void *ctx, struct kop *ops, size_t n);
+	/* A dump in slices; `key` for KD_DESTS. One dump a netlink family may be open; starting
+	 * another drops it. next: >0 more, 0 done, -errno; a negative return of fn ends it. A
+	 * missing helper table is an empty one. */
+	int (*dump_start)(void *ctx, enum kdump what, const struct ipvs_key *key);
+	int (*dump_next)(void *ctx, enum kdump what, kobject_fn fn, void *arg);
+	/* One virtual server: 0, -ESRCH not there, other -errno. */
+	int (*get_service)(void *ctx, const struct ipvs_key *key, struct kobject *ret_object);
+	/* A number that stands for the rules and sets (not elements) of a helper table as the
+	 * kernel lists them, 0 if the table is not there: equal numbers, unchanged rules. */
+	int (*rules_digest)(void *ctx, uint8_t family, uint64_t *ret_digest);
+	/* Descriptors that become readable on notifications, and what they say. */
+	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
+	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);
+	/* Changing messages sent so far, over all families. */
+	uint64_t (*writes)(void *ctx);
+	void (*close)(void *ctx);
+};
+
+struct kernel {
+	const struct kernel_ops *ops;
+	void *ctx;
+};
+
+/* The real one, in the calling thread's network namespace. -EPERM, -ENOENT (no IPVS in the kernel,
+ * no nf_tables), with the remedy in `err`. */
+int kernel_linux_open(struct kernel *ret_kernel, struct err *err);
+
+/* The element `key` of a set, padded as nftables wants it. */
+struct kelem kelem_vip(const struct ip_addr *vip);
+struct kelem kelem_service(enum kset set, const struct ip_addr *vip, uint8_t proto, uint16_t port);
+struct kelem kelem_hairpin(const struct ip_addr *endpoint);
+
+/* One line, no newline: "add service 10.96.0.1:80/TCP rr", "del binding 10.96.0.1". */
+void kop_print(const struct kop *op, FILE *out);
+int kop_cmp(const struct kop *a, const struct kop *b); /* for stable listings */
+
+#endif
