@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The neutral model: frontends by key, with a list of keys that changed. See include/model.h. */
+#include <errno.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "model.h"
+
+struct fe_entry {
+	struct fe_key key;
+	struct frontend *fe;
+	UT_hash_handle hh;
+};
+
+struct vip_entry {
+	struct ip_addr vip;
+	size_t count;
+	UT_hash_handle hh;
+};
+
+/* A key that changed; its priority is kept because the frontend may be gone. */
+struct change {
+	struct fe_key key;
+	uint8_t priority;
+	UT_hash_handle hh;
+};
+
+struct model {
+	struct fe_entry *frontends;
+	struct vip_entry *vips;
+	struct change *changes;
+};
+
+struct fe_key fe_key_make(const struct ip_addr *vip, uint16_t port, uint8_t proto)
+{
+	struct fe_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.vip = *vip;
+	key.port = port;
+	key.proto = proto;
+	return key;
+}
+
+int fe_key_cmp(const struct fe_key *a, const struct fe_key *b)
+{
+	int order = addr_cmp(&a->vip, &b->vip);
+
+	if (order)
+		return order;
+	if (a->port != b->port)
+		return a->port < b->port ? -1 : 1;
+	if (a->proto != b->proto)
+		return a->proto < b->proto ? -1 : 1;
+	if (a->scope != b->scope)
+		return a->scope < b->scope ? -1 : 1;
+	return (a->audience > b->audience) - (a->audience < b->audience);
+}
+
+const char *fe_key_format(const struct fe_key *key, char buf[FE_KEY_TEXT_MAX])
+{
+	static const char *const audiences[] = {"", " cluster", " outside"};
+	char text[ADDR_PORT_TEXT_MAX];
+
+	snprintf(buf, FE_KEY_TEXT_MAX, "%s/%s%s%s", addr_port_format(&key->vip, key->port, text),
+		 proto_name(key->proto), key->scope == SCOPE_NODEPORT ? " nodeport" : "",
+		 key->audience < ARRAY_SIZE(audiences) ? audiences[key->audience] : "");
+	return buf;
+}
+
+static int endpoint_cmp(const void *a, const void *b)
+{
+	const struct endpoint *x = a, *y = b;
+	int order = addr_cmp(&x->addr, &y->addr);
+
+	if (order)
+		return order;
+	if (x->port != y->port)
+		return x->port < y->port ? -1 : 1;
+	return (x->state > y->state) - (x->state < y->state); /* active first: it is kept */
+}
+
+struct pool *pool_new(struct endpoint *ep, size_t n)
+{
+	struct pool *pool = malloc(sizeof(*pool) + n * sizeof(*ep));
+
+	if (!pool)
+		return NULL;
+	if (n)
+		qsort(ep, n, sizeof(*ep), endpoint_cmp);
+	pool->refs = 1;
+	pool->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct endpoint *last = pool->n ? &pool->ep[pool->n - 1] : NULL;
+
+		if (last && last->port == ep[i].port && addr_equal(&last->addr, &ep[i].addr))
+			last->local |= ep[i].local;
+		else
+			pool->ep[pool->n++] = ep[i];
+	}
+	return pool;
+}
+
+struct pool *pool_ref(struct pool *pool)
+{
+	pool->refs++;
+	return pool;
+}
+
+void pool_unref(struct pool *pool)
+{
+	if (pool && --pool->refs == 0)
+		free(pool);
+}
+
+static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
+{
+	return endpoint_cmp(a, b) == 0 && a->weight == b->weight && a->local == b->local;
+}
+
+bool pool_equal(const struct pool *a, const struct pool *b)
+{
+	if (a == b)
+		return true;
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!endpoint_equal(&a->ep[i], &b->ep[i]))
+			return false;
+	return true;
+}
+
+bool pool_usable(const struct pool *pool)
+{
+	for (size_t i = 0; i < pool->n; i++)
+		if (pool->ep[i].state == EP_ACTIVE && pool->ep[i].weight)
+			return true;
+	return false;
+}
+
+struct frontend *frontend_new(const struct fe_key *key, const char *owner, struct pool *pool)
+{
+	struct frontend *fe = calloc(1, sizeof(*fe));
+
+	if (!fe)
+		return NULL;
+	fe->owner = strdup(owner);
+	if (!fe->owner) {
+		free(fe);
+		return NULL;
+	}
+	fe->key = *key;
+	fe->pool = pool_ref(pool);
+	fe->priority = PRIO_NORMAL;
+	return fe;
+}
+
+void frontend_free(struct frontend *fe)
+{
+	if (!fe)
+		return;
+	pool_unref(fe->pool);
+	free(fe->owner);
+	free(fe);
+}
+
+bool frontend_equal(const struct frontend *a, const struct frontend *b)
+{
+	return fe_key_cmp(&a->key, &b->key) == 0 && strcmp(a->owner, b->owner) == 0 &&
+	       strcmp(a->lb.scheduler, b->lb.scheduler) == 0 &&
+	       a->lb.sched_flags == b->lb.sched_flags && a->lb.affinity_sec == b->lb.affinity_sec &&
+	       a->verdict == b->verdict && a->snat == b->snat && a->priority == b->priority &&
+	       pool_equal(a->pool, b->pool);
+}
+
+struct model *model_new(void)
+{
+	return calloc(1, sizeof(struct model));
+}
+
+void model_free(struct model *model)
+{
+	struct fe_entry *entry, *next;
+	struct vip_entry *vip, *next_vip;
+	struct change *change, *next_change;
+
+	if (!model)
+		return;
+	HASH_ITER (hh, model->frontends, entry, next) {
+		HASH_DEL(model->frontends, entry);
+		frontend_free(entry->fe);
+		free(entry);
+	}
+	HASH_ITER (hh, model->vips, vip, next_vip) {
+		HASH_DEL(model->vips, vip);
+		free(vip);
+	}
+	HASH_ITER (hh, model->changes, change, next_change) {
+		HASH_DEL(model->changes, change);
+		free(change);
+	}
+	free(model);
+}
+
+static struct fe_entry *find_entry(const struct model *model, const struct fe_key *key)
+{
+	struct fe_entry *entry;
+
+	HASH_FIND(hh, model->frontends, key, sizeof(*key), entry);
+	return entry;
+}
+
+static int note_change(struct model *model, const struct fe_key *key, uint8_t priority)
+{
+	struct change *change;
+
+	HASH_FIND(hh, model->changes, key, sizeof(*key), change);
+	if (!change) {
+		change = calloc(1, sizeof(*change));
+		if (!change)
+			return -ENOMEM;
+		change->key = *key;
+		HASH_ADD(hh, model->changes, key, sizeof(change->key), change);
+	}
+	change->priority = priority;
+	return 0;
+}
+
+static int count_vip(struct model *model, const struct ip_addr *vip)
+{
+	struct vip_entry *entry;
+
+	HASH_FIND(hh, model->vips, vip, sizeof(*vip), entry);
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return -ENOMEM;
+		entry->vip = *vip;
+		HASH_ADD(hh, model->vips, vip, sizeof(entry->vip), entry);
+	}
+	entry->count++;
+	return 0;
+}
+
+static void uncount_vip(struct model *model, const struct ip_addr *vip)
+{
+	struct vip_entry *entry;
+
+	HASH_FIND(hh, model->vips, vip, sizeof(*vip), entry);
+	if (entry && --entry->count == 0) {
+		HASH_DEL(model->vips, entry);
+		free(entry);
+	}
+}
+
+static int add_entry(struct model *model, struct frontend *fe)
+{
+	struct fe_entry *entry = calloc(1, sizeof(*entry));
+
+	if (!entry)
+		return -ENOMEM;
+	if (fe->key.scope == SCOPE_VIP && count_vip(model, &fe->key.vip) < 0) {
+		free(entry);
+		return -ENOMEM;
+	}
+	entry->key = fe->key;
+	entry->fe = fe;
+	HASH_ADD(hh, model->frontends, key, sizeof(entry->key), entry);
+	return 1;
+}
+
+int model_put(struct model *model, struct frontend *fe)
+{
+	struct fe_entry *entry = find_entry(model, &fe->key);
+	int rc = 1;
+
+	if (entry && frontend_equal(entry->fe, fe)) {
+		frontend_free(fe);
+		return 0;
+	}
+	rc = note_change(model, &fe->key, fe->priority);
+	if (rc == 0 && !entry)
+		rc = add_entry(model, fe);
+	if (rc < 0) {
+		frontend_free(fe);
+		return rc;
+	}
+	if (entry) {
+		frontend_free(entry->fe);
+		entry->fe = fe;
+	}
+	return 1;
+}
+
+int model_remove(struct model *model, const struct fe_key *key)
+{
+	struct fe_entry *entry = find_entry(model, key);
+	int rc;
+
+	if (!entry)
+		return 0;
+	rc = note_change(model, &entry->key, entry->fe->priority);
+	if (rc < 0)
+		return rc;
+	if (entry->key.scope == SCOPE_VIP)
+		uncount_vip(model, &entry->key.vip);
+	HASH_DEL(model->frontends, entry);
+	frontend_free(entry->fe);
+	free(entry);
+	return 1;
+}
+
+const struct frontend *model_find(const struct model *model, const struct fe_key *key)
+{
+	const struct fe_entry *entry = find_entry(model, key);
+
+	return entry ? entry->fe : NULL;
+}
+
+size_t model_count(const struct model *model)
+{
+	return HASH_COUNT(model->frontends);
+}
+
+size_t model_vip_count(const struct model *model, const struct ip_addr *vip)
+{
+	struct vip_entry *entry;
+
+	HASH_FIND(hh, model->vips, vip, sizeof(*vip), entry);
+	return entry ? entry->count : 0;
+}
+
+struct ranked_key {
+	struct fe_key key;
+	uint8_t priority;
+};
+
+static int ranked_cmp(const void *a, const void *b)
+{
+	const struct ranked_key *x = a, *y = b;
+
+	if (x->priority != y->priority)
+		return x->priority < y->priority ? -1 : 1;
+	return fe_key_cmp(&x->key, &y->key);
+}
+
+/* Sorts `ranked` and leaves the keys alone in an array of the caller's. */
+static ssize_t sorted_keys(struct ranked_key *ranked, size_t n, struct fe_key **ret_keys)
+{
+	struct fe_key *keys = malloc((n ? n : 1) * sizeof(*keys));
+
+	if (!keys)
+		return -ENOMEM;
+	qsort(ranked, n, sizeof(*ranked), ranked_cmp);
+	for (size_t i = 0; i < n; i++)
+		keys[i] = ranked[i].key;
+	*ret_keys = keys;
+	return (ssize_t)n;
+}
+
+ssize_t model_take_changes(struct model *model, struct fe_key **ret_keys)
+{
+	size_t n = 0, count = HASH_COUNT(model->changes);
+	cleanup_free struct ranked_key *ranked = malloc((count ? count : 1) * sizeof(*ranked));
+	struct change *change, *next;
+	ssize_t rc;
+
+	if (!ranked)
+		return -ENOMEM;
+	HASH_ITER (hh, model->changes, change, next)
+		ranked[n++] = (struct ranked_key){change->key, change->priority};
+	rc = sorted_keys(ranked, n, ret_keys);
+	if (rc < 0)
+		return rc;
+	HASH_ITER (hh, model->changes, change, next) {
+		HASH_DEL(model->changes, change);
+		free(change);
+	}
+	return rc;
+}
+
+ssize_t model_keys(const struct model *model, struct fe_key **ret_keys)
+{
+	size_t n = 0, count = HASH_COUNT(model->frontends);
+	cleanup_free struct ranked_key *ranked = malloc((count ? count : 1) * sizeof(*ranked));
+	struct fe_entry *entry, *next;
+
+	if (!ranked)
+		return -ENOMEM;
+	HASH_ITER (hh, model->frontends, entry, next)
+		ranked[n++] = (struct ranked_key){entry->key, entry->fe->priority};
+	return sorted_keys(ranked, n, ret_keys);
+}
+
+static void print_frontend(const struct frontend *fe, FILE *out)
+{
+	static const char *const verdicts[] = {"forward", "reject", "drop"};
+	static const char *const snats[] = {"never", "nonlocal", "always"};
+	char key[FE_KEY_TEXT_MAX], ep[ADDR_PORT_TEXT_MAX];
+
+	fprintf(out, "frontend %s owner=%s verdict=%s snat=%s", fe_key_format(&fe->key, key),
+		fe->owner, verdicts[fe->verdict], snats[fe->snat]);
+	if (fe->lb.scheduler[0])
+		fprintf(out, " scheduler=%s", fe->lb.scheduler);
+	if (fe->lb.sched_flags)
+		fprintf(out, " flags=0x%x", fe->lb.sched_flags);
+	if (fe->lb.affinity_sec)
+		fprintf(out, " affinity=%us", fe->lb.affinity_sec);
+	fprintf(out, " priority=%u\n", fe->priority);
+	for (size_t i = 0; i < fe->pool->n; i++) {
+		const struct endpoint *e = &fe->pool->ep[i];
+
+		fprintf(out, "  endpoint %s weight=%u%s%s\n",
+			addr_port_format(&e->addr, e->port, ep), e->weight,
+			e->state == EP_DRAIN ? " drain" : "", e->local ? " local" : "");
+	}
+}
+
+void model_print(const struct model *model, FILE *out)
+{
+	cleanup_free struct fe_key *keys = NULL;
+	ssize_t n = model_keys(model, &keys);
+
+	for (ssize_t i = 0; i < n; i++)
+		print_frontend(model_find(model, &keys[i]), out);
+}
