@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See cache.h. One hash of all objects, one of what belongs to a Service, one of labels. */
+#include <errno.h>
+#include <string.h>
+#include <sys/types.h>
+#include <uthash.h>
+
+#include "model/cache.h"
+
+/* An object under "kind ns/name" (kind as one character). */
+struct obj_entry {
+	char *key;
+	union object *object;
+	UT_hash_handle hh;
+};
+
+struct ptr_list {
+	const void **items;
+	size_t n, cap;
+};
+
+/* What belongs to the Service "ns/name", whether the Service itself is there or not. */
+struct svc_entry {
+	char *key;
+	const struct service *service;
+	const struct endpoints *endpoints;
+	struct ptr_list slices;
+	bool dirty;
+	struct svc_entry *next_dirty;
+	UT_hash_handle hh;
+};
+
+/* Label index: "ns/key=value" -> Pods that bear it, Services whose selector begins with it. */
+struct label_entry {
+	char *key;
+	struct ptr_list pods, services;
+	UT_hash_handle hh;
+};
+
+struct cache {
+	struct obj_entry *objects;
+	struct svc_entry *services;
+	struct label_entry *labels;
+	struct svc_entry *dirty;
+	size_t n_dirty;
+	size_t counts[OBJ_KIND_COUNT];
+};
+
+static int list_add(struct ptr_list *list, const void *item)
+{
+	int rc = util_grow((void **)&list->items, &list->cap, list->n + 1, sizeof(*list->items));
+
+	if (rc < 0)
+		return rc;
+	list->items[list->n++] = item;
+	return 0;
+}
+
+static void list_remove(struct ptr_list *list, const void *item)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		if (list->items[i] == item) {
+			list->items[i] = list->items[--list->n];
+			break;
+		}
+	}
+	if (!list->n) {
+		free(list->items);
+		*list = (struct ptr_list){0};
+	}
+}
+
+struct cache *cache_new(void)
+{
+	return calloc(1, sizeof(struct cache));
+}
+
+static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
+{
+	HASH_DEL(cache->services, entry);
+	free(entry->slices.items);
+	free(entry->key);
+	free(entry);
+}
+
+void cache_free(struct cache *cache)
+{
+	struct obj_entry *object, *next_object;
+	struct svc_entry *svc, *next_svc;
+	struct label_entry *label, *next_label;
+
+	if (!cache)
+		return;
+	HASH_ITER (hh, cache->objects, object, next_object) {
+		HASH_DEL(cache->objects, object);
+		object_free(object->object);
+		free(object->key);
+		free(object);
+	}
+	HASH_ITER (hh, cache->services, svc, next_svc)
+		svc_entry_free(cache, svc);
+	HASH_ITER (hh, cache->labels, label, next_label) {
+		HASH_DEL(cache->labels, label);
+		free(label->pods.items);
+		free(label->services.items);
+		free(label->key);
+		free(label);
+	}
+	free(cache);
+}
+
+static void make_key(char buf[CACHE_KEY_MAX], const char *ns, const char *name)
+{
+	snprintf(buf, CACHE_KEY_MAX, "%s/%s", ns, name);
+}
+
+static struct svc_entry *svc_find(const struct cache *cache, const char *key)
+{
+	struct svc_entry *entry;
+
+	HASH_FIND_STR(cache->services, key, entry);
+	return entry;
+}
+
+static struct svc_entry *svc_get(struct cache *cache, const char *ns, const char *name)
+{
+	char key[CACHE_KEY_MAX];
+	struct svc_entry *entry;
+
+	make_key(key, ns, name);
+	entry = svc_find(cache, key);
+	if (entry)
+		return entry;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->key = strdup(key);
+	if (!entry->key) {
+		free(entry);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(hh, cache->services, entry->key, strlen(entry->key), entry);
+	return entry;
+}
+
+static void svc_mark(struct cache *cache, struct svc_entry *entry)
+{
+	if (entry->dirty)
+		return;
+	entry->dirty = true;
+	entry->next_dirty = cache->dirty;
+	cache->dirty = entry;
+	cache->n_dirty++;
+}
+
+static struct label_entry *label_find(const struct cache *cache, const char *ns,
+				      const struct obj_pair *pair, char **ret_key)
+{
+	struct label_entry *entry = NULL;
+	cleanup_free char *key = NULL;
+
+	if (asprintf(&key, "%s/%s=%s", ns, pair->key, pair->value) < 0)
+		return NULL;
+	HASH_FIND_STR(cache->labels, key, entry);
+	if (ret_key)
+		*ret_key = take_ptr(key);
+	return entry;
+}
+
+static struct label_entry *label_get(struct cache *cache, const char *ns,
+				     const struct obj_pair *pair)
+{
+	cleanup_free char *key = NULL;
+	struct label_entry *entry = label_find(cache, ns, pair, &key);
+
+	if (entry || !key)
+		return entry;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->key = take_ptr(key);
+	HASH_ADD_KEYPTR(hh, cache->labels, entry->key, strlen(entry->key), entry);
+	return entry;
+}
+
+static void label_drop_if_empty(struct cache *cache, struct label_entry *entry)
+{
+	if (entry->pods.n || entry->services.n)
+		return;
+	HASH_DEL(cache->labels, entry);
+	free(entry->key);
+	free(entry);
+}
+
+static bool selector_matches(const struct service *svc, const struct pod *pod)
+{
+	for (size_t i = 0; i < svc->n_selector; i++) {
+		const char *value = obj_label(&pod->meta, svc->selector[i].key);
+
+		if (!value || strcmp(value, svc->selector[i].value) != 0)
+			return false;
+	}
+	return svc->n_selector > 0;
+}
+
+/* Marks the Services that select `pod`: those under one of its labels, then all of the selector. */
+static void pod_mark(struct cache *cache, const struct pod *pod)
+{
+	for (size_t i = 0; i < pod->meta.n_labels; i++) {
+		struct label_entry *label =
+			label_find(cache, pod->meta.ns, &pod->meta.labels[i], NULL);
+
+		for (size_t s = 0; label && s < label->services.n; s++) {
+			const struct service *svc = label->services.items[s];
+			char key[CACHE_KEY_MAX];
+			struct svc_entry *entry;
+
+			make_key(key, svc->meta.ns, svc->meta.name);
+			entry = svc_find(cache, key);
+			if (entry && selector_matches(svc, pod))
+				svc_mark(cache, entry);
+		}
+	}
+}
+
+static int pod_link(struct cache *cache, const struct pod *pod, bool link)
+{
+	for (size_t i = 0; i < pod->meta.n_labels; i++) {
+		struct label_entry *label = label_get(cache, pod->meta.ns, &pod->meta.labels[i]);
+
+		if (!label)
+			return -ENOMEM;
+		if (link && list_add(&label->pods, pod) < 0)
+			return -ENOMEM;
+		if (!link) {
+			list_remove(&label->pods, pod);
+			label_drop_if_empty(cache, label);
+		}
+	}
+	pod_mark(cache, pod);
+	return 0;
+}
+
+static int service_link(struct cache *cache, const struct service *svc, bool link)
+{
+	struct svc_entry *entry = svc_get(cache, svc->meta.ns, svc->meta.name);
+	struct label_entry *label = NULL;
+
+	if (!entry)
+		return -ENOMEM;
+	entry->service = link ? svc : NULL;
+	svc_mark(cache, entry);
+	if (!svc->n_selector)
+		return 0;
+	label = label_get(cache, svc->meta.ns, &svc->selector[0]);
+	if (!label || (link && list_add(&label->services, svc) < 0))
+		return -ENOMEM;
+	if (!link) {
+		list_remove(&label->services, svc);
+		label_drop_if_empty(cache, label);
+	}
+	return 0;
+}
+
+static int slice_link(struct cache *cache, const struct slice *slice, bool link)
+{
+	struct svc_entry *entry;
+
+	if (!slice->service || !*slice->service)
+		return 0;
+	entry = svc_get(cache, slice->meta.ns, slice->service);
+	if (!entry || (link && list_add(&entry->slices, slice) < 0))
+		return -ENOMEM;
+	if (!link)
+		list_remove(&entry->slices, slice);
+	svc_mark(cache, entry);
+	return 0;
+}
+
+static int endpoints_link(struct cache *cache, const struct endpoints *endpoints, bool link)
+{
+	struct svc_entry *entry = svc_get(cache, endpoints->meta.ns, endpoints->meta.name);
+
+	if (!entry)
+		return -ENOMEM;
+	entry->endpoints = link ? endpoints : NULL;
+	svc_mark(cache, entry);
+	return 0;
+}
+
+/* Puts an object into the indexes, or takes it out; either way marks whom it touches. */
+static int object_link(struct cache *cache, const union object *object, bool link)
+{
+	switch (object->meta.kind) {
+	case OBJ_SERVICE:
+		return service_link(cache, &object->service, link);
+	case OBJ_SLICE:
+		return slice_link(cache, &object->slice, link);
+	case OBJ_ENDPOINTS:
+		return endpoints_link(cache, &object->endpoints, link);
+	case OBJ_POD:
+		return pod_link(cache, &object->pod, link);
+	case OBJ_NODE:
+	case OBJ_KIND_COUNT:
+		break;
+	}
+	return 0;
+}
+
+static struct obj_entry *obj_find(const struct cache *cache, enum obj_kind kind, const char *ns,
+				  const char *name)
+{
+	char key[CACHE_KEY_MAX + 2];
+	struct obj_entry *entry;
+
+	snprintf(key, sizeof(key), "%c %s/%s", (char)('a' + (int)kind), ns, name);
+	HASH_FIND_STR(cache->objects, key, entry);
+	return entry;
+}
+
+static int obj_add(struct cache *cache, union object *object)
+{
+	struct obj_entry *entry = calloc(1, sizeof(*entry));
+
+	if (!entry)
+		return -ENOMEM;
+	if (asprintf(&entry->key, "%c %s/%s", (char)('a' + (int)object->meta.kind), object->meta.ns,
+		     object->meta.name) < 0) {
+		free(entry);
+		return -ENOMEM;
+	}
+	entry->object = object;
+	HASH_ADD_KEYPTR(hh, cache->objects, entry->key, strlen(entry->key), entry);
+	cache->counts[object->meta.kind]++;
+	return 0;
+}
+
+int cache_put(struct cache *cache, union object *object)
+{
+	struct obj_entry *entry =
+		obj_find(cache, object->meta.kind, object->meta.ns, object->meta.name);
+	int rc;
+
+	if (entry && object_equal(entry->object, object)) {
+		object_free(object);
+		return 0;
+	}
+	if (!entry) {
+		rc = obj_add(cache, object);
+		if (rc < 0) {
+			object_free(object);
+			return rc;
+		}
+		return object_link(cache, object, true);
+	}
+	rc = object_link(cache, entry->object, false);
+	object_free(entry->object);
+	entry->object = object;
+	return rc < 0 ? rc : object_link(cache, object, true);
+}
+
+int cache_remove(struct cache *cache, enum obj_kind kind, const char *ns, const char *name)
+{
+	struct obj_entry *entry = obj_find(cache, kind, ns, name);
+	int rc;
+
+	if (!entry)
+		return 0;
+	rc = object_link(cache, entry->object, false);
+	HASH_DEL(cache->objects, entry);
+	cache->counts[kind]--;
+	object_free(entry->object);
+	free(entry->key);
+	free(entry);
+	return rc;
+}
+
+static int str_cmp(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys)
+{
+	size_t bytes = 0, n = 0;
+	struct svc_entry *entry, *next;
+	char **keys, *text;
+
+	for (entry = cache->dirty; entry; entry = entry->next_dirty)
+		bytes += strlen(entry->key) + 1;
+	keys = malloc((cache->n_dirty + 1) * sizeof(*keys) + bytes);
+	if (!keys)
+		return -ENOMEM;
+	text = (char *)(keys + cache->n_dirty + 1);
+	for (entry = cache->dirty; entry; entry = next) {
+		next = entry->next_dirty;
+		keys[n++] = text;
+		text = stpcpy(text, entry->key) + 1;
+		entry->dirty = false;
+		if (!entry->service && !entry->endpoints && !entry->slices.n)
+			svc_entry_free(cache, entry);
+	}
+	cache->dirty = NULL;
+	cache->n_dirty = 0;
+	qsort(keys, n, sizeof(*keys), str_cmp);
+	*ret_keys = keys;
+	return (ssize_t)n;
+}
+
+int cache_mark_all(struct cache *cache)
+{
+	struct svc_entry *entry, *next;
+
+	HASH_ITER (hh, cache->services, entry, next)
+		svc_mark(cache, entry);
+	return 0;
+}
+
+static int select_pods(const struct cache *cache, const struct service *svc,
+		       struct svc_inputs *inputs)
+{
+	const struct label_entry *label = label_find(cache, svc->meta.ns, &svc->selector[0], NULL);
+
+	if (!label || !label->pods.n)
+		return 0;
+	inputs->pods = malloc(label->pods.n * sizeof(*inputs->pods));
+	if (!inputs->pods)
+		return -ENOMEM;
+	for (size_t i = 0; i < label->pods.n; i++) {
+		const struct pod *pod = label->pods.items[i];
+
+		if (selector_matches(svc, pod))
+			inputs->pods[inputs->n_pods++] = pod;
+	}
+	return 0;
+}
+
+int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs)
+{
+	const struct svc_entry *entry = svc_find(cache, key);
+
+	*ret_inputs = (struct svc_inputs){0};
+	if (!entry)
+		return 0;
+	ret_inputs->service = entry->service;
+	ret_inputs->endpoints = entry->endpoints;
+	ret_inputs->slices = (const struct slice *const *)entry->slices.items;
+	ret_inputs->n_slices = entry->slices.n;
+	if (!entry->service || !entry->service->n_selector)
+		return 0;
+	return select_pods(cache, entry->service, ret_inputs);
+}
+
+const struct node *cache_node(const struct cache *cache, const char *name)
+{
+	const struct obj_entry *entry = obj_find(cache, OBJ_NODE, "", name);
+
+	return entry ? &entry->object->node : NULL;
+}
+
+size_t cache_count(const struct cache *cache, enum obj_kind kind)
+{
+	return cache->counts[kind];
+}
+
+static int obj_entry_cmp(const void *a, const void *b)
+{
+	return strcmp((*(struct obj_entry *const *)a)->key, (*(struct obj_entry *const *)b)->key);
+}
+
+int cache_print(const struct cache *cache, FILE *out)
+{
+	size_t n = 0, count = HASH_COUNT(cache->objects);
+	cleanup_free struct obj_entry **all = malloc((count + 1) * sizeof(struct obj_entry *));
+	struct obj_entry *entry, *next;
+
+	if (!all)
+		return -ENOMEM;
+	HASH_ITER (hh, cache->objects, entry, next)
+		all[n++] = entry;
+	qsort(all, n, sizeof(struct obj_entry *), obj_entry_cmp);
+	for (size_t i = 0; i < n; i++)
+		object_print(all[i]->object, out);
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the objects that sources told, and knows which Services are dirty.
+ *
+ * In the flow: sources -> CACHE -> desired. Fan-outs are indexes with names: a slice or Endpoints
+ * marks the Service it names; a Pod marks the Services whose selector it matches, found by one
+ * label (label index), never by a loop over Services. Knows no semantics beyond "who is touched".
+ */
+#ifndef VIPD_MODEL_CACHE_H
+#define VIPD_MODEL_CACHE_H
+
+#include "kube/objects.h"
+
+/* "namespace/name": 63 + 1 + 253 + NUL (RFC 1123 label and subdomain). */
+#define CACHE_KEY_MAX 320
+
+struct cache;
+
+/* All that bears on one Service; valid until the cache changes. */
+struct svc_inputs {
+	const struct service *service; /* NULL: there is none (any more) */
+	const struct slice *const *slices;
+	size_t n_slices;
+	const struct endpoints *endpoints; /* NULL = none */
+	const struct pod **pods; /* that the selector matches, any order; freed by caller */
+	size_t n_pods;
+};
+
+struct cache *cache_new(void);
+void cache_free(struct cache *cache);
+
+/* Takes `object` over; an equal one marks nothing. 0 or -ENOMEM (object freed). */
+int cache_put(struct cache *cache, union object *object);
+int cache_remove(struct cache *cache, enum obj_kind kind, const char *ns, const char *name);
+
+/* The keys of dirty Services, sorted, each once; `*ret_keys` and its strings are one allocation
+ * that the caller frees. Their number or -ENOMEM. */
+ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys);
+int cache_mark_all(struct cache *cache);
+/* 0 or -ENOMEM; `ret->pods` is to be freed. */
+int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs);
+
+const struct node *cache_node(const struct cache *cache, const char *name);
+size_t cache_count(const struct cache *cache, enum obj_kind kind);
+/* The printer `--print=objects`: by kind, then namespace and name. 0 or -ENOMEM. */
+int cache_print(const struct cache *cache, FILE *out);
+
+#endif

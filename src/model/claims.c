@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See claims.h. A contested key keeps the frontends of those who wait; the winner's is in the
+ * model. Uncontested keys, nearly all, cost one small entry. */
+#include <errno.h>
+#include <string.h>
+#include <uthash.h>
+
+#include "model/claims.h"
+
+struct claim {
+	char *service; /* namespace/name */
+	int64_t created_ms;
+	struct frontend *fe; /* NULL while it is the winner: then the model has it */
+};
+
+struct key_entry {
+	struct fe_key key;
+	size_t n;
+	struct claim *claims; /* sorted: [0] wins */
+	UT_hash_handle hh;
+};
+
+struct svc_keys {
+	char *service;
+	size_t n;
+	struct fe_key *keys;
+	UT_hash_handle hh;
+};
+
+struct claims {
+	struct key_entry *by_key;
+	struct svc_keys *by_service;
+	size_t waiting;
+	claims_wait_fn on_wait;
+	void *arg;
+};
+
+struct claims *claims_new(claims_wait_fn on_wait, void *arg)
+{
+	struct claims *claims = calloc(1, sizeof(*claims));
+
+	if (claims) {
+		claims->on_wait = on_wait;
+		claims->arg = arg;
+	}
+	return claims;
+}
+
+void claims_free(struct claims *claims)
+{
+	struct key_entry *entry, *next;
+	struct svc_keys *keys, *next_keys;
+
+	if (!claims)
+		return;
+	HASH_ITER (hh, claims->by_key, entry, next) {
+		for (size_t i = 0; i < entry->n; i++) {
+			free(entry->claims[i].service);
+			frontend_free(entry->claims[i].fe);
+		}
+		HASH_DEL(claims->by_key, entry);
+		free(entry->claims);
+		free(entry);
+	}
+	HASH_ITER (hh, claims->by_service, keys, next_keys) {
+		HASH_DEL(claims->by_service, keys);
+		free(keys->service);
+		free(keys->keys);
+		free(keys);
+	}
+	free(claims);
+}
+
+size_t claims_waiting(const struct claims *claims)
+{
+	return claims->waiting;
+}
+
+/* A Service without a known creation time is younger than any that has one. */
+static int claim_cmp(const struct claim *a, const struct claim *b)
+{
+	uint64_t x = a->created_ms > 0 ? (uint64_t)a->created_ms : UINT64_MAX;
+	uint64_t y = b->created_ms > 0 ? (uint64_t)b->created_ms : UINT64_MAX;
+
+	if (x != y)
+		return x < y ? -1 : 1;
+	return strcmp(a->service, b->service);
+}
+
+static void tell(struct claims *claims, const char *owner, const struct fe_key *key,
+		 const char *winner)
+{
+	if (claims->on_wait)
+		claims->on_wait(claims->arg, owner, key, winner);
+}
+
+static void begin_waiting(struct claims *claims, struct claim *claim, const struct fe_key *key,
+			  const char *winner)
+{
+	claims->waiting++;
+	tell(claims, claim->fe->owner, key, winner);
+}
+
+/* The winner of the model steps back behind a claim that is older. */
+static int demote_winner(struct claims *claims, struct key_entry *entry, struct model *model,
+			 const char *new_winner)
+{
+	const struct frontend *fe = model_find(model, &entry->key);
+	struct claim *old = &entry->claims[0];
+	struct frontend *copy = fe ? frontend_new(&fe->key, fe->owner, fe->pool) : NULL;
+
+	if (!copy)
+		return -ENOMEM;
+	copy->lb = fe->lb;
+	copy->verdict = fe->verdict;
+	copy->snat = fe->snat;
+	copy->priority = fe->priority;
+	old->fe = copy;
+	begin_waiting(claims, old, &entry->key, new_winner);
+	return 0;
+}
+
+static struct key_entry *entry_get(struct claims *claims, const struct fe_key *key)
+{
+	struct key_entry *entry;
+
+	HASH_FIND(hh, claims->by_key, key, sizeof(*key), entry);
+	if (entry)
+		return entry;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
+		return NULL;
+	entry->key = *key;
+	HASH_ADD(hh, claims->by_key, key, sizeof(entry->key), entry);
+	return entry;
+}
+
+static size_t claim_index(const struct key_entry *entry, const char *service)
+{
+	size_t i = 0;
+
+	while (i < entry->n && strcmp(entry->claims[i].service, service) != 0)
+		i++;
+	return i;
+}
+
+/* A new claim takes its place in the order. */
+static int claim_insert(struct claims *claims, struct key_entry *entry, const char *service,
+			int64_t created_ms, struct frontend *fe, struct model *model)
+{
+	struct claim claim = {strdup(service), created_ms, fe};
+	struct claim *grown = reallocarray(entry->claims, entry->n + 1, sizeof(*grown));
+	size_t at = 0;
+
+	if (grown)
+		entry->claims = grown;
+	if (!claim.service || !grown) {
+		free(claim.service);
+		frontend_free(fe);
+		return -ENOMEM;
+	}
+	while (at < entry->n && claim_cmp(&entry->claims[at], &claim) < 0)
+		at++;
+	if (at == 0 && entry->n && demote_winner(claims, entry, model, fe->owner) < 0) {
+		free(claim.service);
+		frontend_free(fe);
+		return -ENOMEM;
+	}
+	memmove(grown + at + 1, grown + at, (entry->n - at) * sizeof(*grown));
+	grown[at] = claim;
+	entry->n++;
+	if (at > 0) {
+		const struct frontend *winner = model_find(model, &entry->key);
+
+		begin_waiting(claims, &grown[at], &entry->key, winner ? winner->owner : "?");
+		return 0;
+	}
+	grown[0].fe = NULL;
+	return model_put(model, fe) < 0 ? -ENOMEM : 0;
+}
+
+static int promote(struct claims *claims, struct key_entry *entry, struct model *model)
+{
+	struct frontend *fe = take_ptr(entry->claims[0].fe);
+
+	claims->waiting--;
+	tell(claims, fe->owner, &entry->key, NULL);
+	return model_put(model, fe) < 0 ? -ENOMEM : 0;
+}
+
+static int claim_remove(struct claims *claims, const struct fe_key *key, const char *service,
+			struct model *model)
+{
+	struct key_entry *entry;
+	size_t at;
+
+	HASH_FIND(hh, claims->by_key, key, sizeof(*key), entry);
+	if (!entry || (at = claim_index(entry, service)) == entry->n)
+		return 0;
+	if (at > 0) {
+		claims->waiting--;
+		tell(claims, entry->claims[at].fe->owner, key, NULL);
+	}
+	free(entry->claims[at].service);
+	frontend_free(entry->claims[at].fe);
+	entry->n--;
+	memmove(entry->claims + at, entry->claims + at + 1,
+		(entry->n - at) * sizeof(*entry->claims));
+	if (at > 0)
+		return 0;
+	if (entry->n)
+		return promote(claims, entry, model);
+	HASH_DEL(claims->by_key, entry);
+	free(entry->claims);
+	free(entry);
+	return model_remove(model, key) < 0 ? -ENOMEM : 0;
+}
+
+/* A claim that is there already: the frontend may have changed, and its age. */
+static int claim_put(struct claims *claims, const char *service, int64_t created_ms,
+		     struct frontend *fe, struct model *model)
+{
+	struct key_entry *entry = entry_get(claims, &fe->key);
+	size_t at;
+
+	if (!entry) {
+		frontend_free(fe);
+		return -ENOMEM;
+	}
+	at = claim_index(entry, service);
+	if (at < entry->n && entry->claims[at].created_ms != created_ms && entry->n > 1) {
+		struct fe_key key = fe->key;
+
+		if (claim_remove(claims, &key, service, model) < 0 ||
+		    !(entry = entry_get(claims, &key))) {
+			frontend_free(fe);
+			return -ENOMEM;
+		}
+		at = entry->n;
+	}
+	if (at == entry->n)
+		return claim_insert(claims, entry, service, created_ms, fe, model);
+	entry->claims[at].created_ms = created_ms;
+	if (at == 0)
+		return model_put(model, fe) < 0 ? -ENOMEM : 0;
+	frontend_free(entry->claims[at].fe);
+	entry->claims[at].fe = fe;
+	return 0;
+}
+
+static bool wanted(const struct svc_want *want, const struct fe_key *key)
+{
+	for (size_t i = 0; i < want->n; i++)
+		if (fe_key_cmp(&want->fe[i]->key, key) == 0)
+			return true;
+	return false;
+}
+
+static int drop_unwanted(struct claims *claims, const struct svc_keys *old, const char *service,
+			 const struct svc_want *want, struct model *model)
+{
+	int rc = 0;
+
+	for (size_t i = 0; old && i < old->n; i++)
+		if (!wanted(want, &old->keys[i]) &&
+		    claim_remove(claims, &old->keys[i], service, model) < 0)
+			rc = -ENOMEM;
+	return rc;
+}
+
+/* Remembers which keys the Service claims now. */
+static int store_keys(struct claims *claims, struct svc_keys *entry, const char *service,
+		      const struct svc_want *want)
+{
+	struct fe_key *keys;
+
+	if (!want->n) {
+		if (entry) {
+			HASH_DEL(claims->by_service, entry);
+			free(entry->service);
+			free(entry->keys);
+			free(entry);
+		}
+		return 0;
+	}
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry || !(entry->service = strdup(service))) {
+			free(entry);
+			return -ENOMEM;
+		}
+		HASH_ADD_KEYPTR(hh, claims->by_service, entry->service, strlen(service), entry);
+	}
+	keys = reallocarray(entry->keys, want->n, sizeof(*keys));
+	if (!keys)
+		return -ENOMEM;
+	for (size_t i = 0; i < want->n; i++)
+		keys[i] = want->fe[i]->key;
+	entry->keys = keys;
+	entry->n = want->n;
+	return 0;
+}
+
+int claims_update(struct claims *claims, const char *service, struct svc_want *want,
+		  struct model *model)
+{
+	struct svc_keys *old;
+	int rc;
+
+	HASH_FIND_STR(claims->by_service, service, old);
+	rc = drop_unwanted(claims, old, service, want, model);
+	if (store_keys(claims, old, service, want) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < want->n; i++) {
+		struct frontend *fe = take_ptr(want->fe[i]);
+
+		if (claim_put(claims, service, want->created_ms, fe, model) < 0)
+			rc = -ENOMEM;
+	}
+	want->n = 0;
+	return rc;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What one Service wants: Kubernetes semantics -> frontends with their pools. Pure.
+ *
+ * In the flow: cache -> DESIRED -> claims. Sees one Service at a time and everything that bears on
+ * it; whether its address and port are free is not its business (claims).
+ *
+ * The rules, in the order of their numbers in desired.c, after
+ * kubernetes.io/docs/reference/networking/virtual-ips and .../concepts/services-networking. */
+#ifndef VIPD_MODEL_DESIRED_H
+#define VIPD_MODEL_DESIRED_H
+
+#include "model.h"
+#include "model/cache.h"
+
+struct desired_config {
+	const char *node_name;
+};
+
+struct svc_want {
+	int64_t created_ms;   /* who came first, for claims */
+	size_t n, cap;        /* frontends */
+	struct frontend **fe; /* no two of one key */
+	char *note; /* what an operator should know, e.g. a scheduler refused; NULL = nothing */
+};
+
+/* 0 or -ENOMEM. No Service, or one that is not ours: no frontends. */
+int desired_compute(const struct desired_config *config, const struct svc_inputs *inputs,
+		    struct svc_want *ret_want);
+void svc_want_done(struct svc_want *want);
+
+#endif
