@@ -61,9 +61,10 @@ struct backend; /* each backend's own */
 struct backend_ops {
 	const char *name; /* the value of --proxy-mode */
 
-	/* Checks what the kernel and the node can do, opens what is kept open; writes nothing.
-	 * On failure `err` names what is missing and the remedy: -EPERM, -ENOENT (no support in
-	 * the kernel, or no such program) or another -errno. */
+	/* Checks what the kernel and the node can do, opens what is kept open; unless read_only,
+	 * sets the sysctls that the mode needs, and logs each that it changed. On failure `err`
+	 * names what is missing and the remedy: -EPERM, -ENOENT (no support in the kernel, or no
+	 * such program) or another -errno. */
 	int (*open)(const struct backend_config *config, const struct backend_env *env,
 		    struct backend **ret_backend, struct err *err);
 	void (*close)(struct backend *be);
@@ -85,6 +86,10 @@ struct backend_ops {
 	 * nothing left to do (what waits for a time is told by tick), -EAGAIN waiting for
 	 * env->wake. Never fails as a whole: failures are units'. */
 	int (*step)(struct backend *be, const struct model *model, uint64_t budget_us);
+
+	/* The node's own addresses, IPv4 then IPv6, as its Node object has them; unset = find out.
+	 */
+	void (*set_node_addrs)(struct backend *be, const struct ip_addr addrs[2]);
 
 	/* Timers: retries, drains, audits, all that is due at `now_ms` is marked. Returns the time
 	 * it wants to be called at next, in ms; UINT64_MAX never. */

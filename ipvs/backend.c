@@ -1,0 +1,665 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The IPVS backend: include/backend.h over the reconcile engine. See engine.h for who does what. */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "log.h"
+#include "rules.h"
+#include "sysctl.h"
+
+uint64_t engine_now_ms(const struct backend *be)
+{
+	return be->env->now_ms(be->env->ctx);
+}
+
+uint64_t engine_clock_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* ---- the queue ---- */
+
+struct unit *engine_mark(struct backend *be, const struct fe_key *key)
+{
+	struct unit *unit;
+
+	HASH_FIND(hh, be->units, key, sizeof(*key), unit);
+	if (!unit) {
+		unit = calloc(1, sizeof(*unit));
+		if (!unit)
+			return NULL;
+		unit->key = *key;
+		HASH_ADD(hh, be->units, key, sizeof(unit->key), unit);
+	}
+	if (!unit->queued) {
+		unit->queued = true;
+		unit->retry_ms = 0;
+		unit->next = NULL;
+		*be->queue_tail = unit;
+		be->queue_tail = &unit->next;
+	}
+	return unit;
+}
+
+struct unit *engine_pop(struct backend *be)
+{
+	struct unit *unit = be->queue;
+
+	if (!unit)
+		return NULL;
+	be->queue = unit->next;
+	if (!be->queue)
+		be->queue_tail = &be->queue;
+	unit->queued = false;
+	return unit;
+}
+
+void engine_unit_drop(struct backend *be, struct unit *unit)
+{
+	if (unit->queued)
+		return;
+	HASH_DEL(be->units, unit);
+	free(unit->reason);
+	free(unit);
+}
+
+void engine_drop_service(struct backend *be, struct pic_service *svc)
+{
+	if (be->scan.cursor == svc)
+		be->scan.cursor = svc->hh.next;
+	picture_count_pool(&be->pic, svc, NULL);
+	picture_service_drop(&be->pic, svc);
+}
+
+/* ---- the static rules ---- */
+
+static void rules_done(void *arg, const struct child_result *result)
+{
+	struct rules *rules = arg;
+	struct backend *be = rules->be;
+
+	free(rules->reason);
+	rules->reason = NULL;
+	if (result->status == 0 &&
+	    be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family, &rules->digest) ==
+		    0 &&
+	    rules->digest) {
+		rules->state = RULES_READY;
+		rules->attempts = 0;
+		ledger_rules(be->ledger, rules->family, rules->text_hash, rules->digest);
+	} else {
+		rules->state = RULES_FAILED;
+		rules->retry_ms =
+			engine_now_ms(be) + ((uint64_t)ENGINE_RETRY_MIN_MS
+					     << (rules->attempts < 9 ? rules->attempts : 9));
+		rules->attempts++;
+		if (asprintf(&rules->reason, "cannot load the helper rules with nft: %.200s",
+			     result->status < -1  ? strerror(-result->status)
+			     : result->status < 0 ? "it took too long"
+			     : result->output_len ? result->output
+						  : "it failed") < 0)
+			rules->reason = NULL;
+		log_error("helper rules not loaded", "family=%s error=\"%.*s\"",
+			  rules->family == AF_INET ? "ip" : "ip6",
+			  rules->reason ? (int)strcspn(rules->reason, "\n") : 0,
+			  rules->reason ? rules->reason : "");
+	}
+	be->env->wake(be->env->ctx);
+}
+
+static void rules_load(struct backend *be, struct rules *rules)
+{
+	static const char *const argv[] = {"nft", "-f", "-", NULL};
+	int rc;
+
+	be->counters.rules_loads++;
+	rules->state = RULES_LOADING;
+	rc = be->env->run(be->env->ctx, argv, rules->text, strlen(rules->text),
+			  ENGINE_RULES_CHILD_MS, rules_done, rules);
+	if (rc < 0)
+		rules_done(rules, &(struct child_result){.status = rc});
+}
+
+bool engine_rules_ready(struct backend *be, struct rules *rules)
+{
+	bool due = rules->state == RULES_GONE || rules->state == RULES_UNKNOWN ||
+		   (rules->state == RULES_FAILED && engine_now_ms(be) >= rules->retry_ms);
+
+	if (rules->used && due)
+		rules_load(be, rules);
+	return !rules->used || rules->state != RULES_LOADING;
+}
+
+/* The table is gone or not what we loaded: load it again, and put every element back. */
+void engine_rules_lost(struct backend *be, int family)
+{
+	struct rules *rules = &be->rules[engine_family_index(family)];
+	struct pic_service *svc, *next_svc;
+	struct pic_binding *binding, *next_binding;
+	struct pic_hairpin *hairpin, *next_hairpin;
+
+	if (rules->state == RULES_LOADING)
+		return;
+	if (rules->state == RULES_READY) {
+		be->counters.drift++;
+		log_warn("helper rules removed or changed by somebody else, restored", "family=%s",
+			 family == AF_INET ? "ip" : "ip6");
+	}
+	rules->state = RULES_GONE;
+	HASH_ITER (hh, be->pic.services, svc, next_svc) {
+		if (svc->key.vip.family != family || svc->foreign)
+			continue;
+		svc->elem_service = svc->elem_refused = false;
+		engine_mark(be, &svc->key);
+	}
+	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
+		if (binding->vip.family == family)
+			binding->elem_vip = false;
+	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin) {
+		if (hairpin->addr.family != family)
+			continue;
+		hairpin->there = false;
+		picture_hairpin_mark(&be->pic, hairpin);
+	}
+}
+
+/* ---- open, close ---- */
+
+static void ledger_told_own(void *arg, const struct fe_key *key)
+{
+	struct backend *be = arg;
+	struct pic_service *svc = picture_service_get(&be->pic, key);
+
+	if (svc)
+		svc->owned = true;
+}
+
+static void ledger_told_free(void *arg, const struct fe_key *key)
+{
+	struct backend *be = arg;
+	struct pic_service *svc = picture_service(&be->pic, key);
+
+	if (svc)
+		engine_drop_service(be, svc);
+}
+
+static void ledger_told_drain(void *arg, const struct fe_key *key, const struct ip_addr *addr,
+			      uint16_t port, uint64_t deadline_ms)
+{
+	struct backend *be = arg;
+	struct pic_service *svc = picture_service(&be->pic, key);
+	struct pic_dest *dest = svc ? picture_dest(svc, addr, port) : NULL;
+
+	if (svc && !dest)
+		dest = picture_dest_add(svc, addr, port);
+	if (dest)
+		picture_dest_drain(&be->pic, dest, deadline_ms);
+}
+
+static void ledger_told_rules(void *arg, int family, uint64_t text_hash, uint64_t digest)
+{
+	struct backend *be = arg;
+	struct rules *rules = &be->rules[engine_family_index(family)];
+
+	if (text_hash == rules->text_hash)
+		rules->digest = digest;
+}
+
+static void open_ledger(struct backend *be)
+{
+	const struct ledger_reader reader = {
+		.arg = be,
+		.own = ledger_told_own,
+		.disown = ledger_told_free,
+		.drain = ledger_told_drain,
+		.rules = ledger_told_rules,
+	};
+	struct err err;
+
+	if (!be->config.run_dir)
+		return;
+	if (ledger_open(be->config.run_dir, be->config.read_only, &be->ledger, &err) < 0)
+		log_warn(
+			"running without a ledger: after a kill, unfinished virtual servers may be "
+			"left and drains may end late",
+			"error=\"%s\"", err.text);
+	ledger_read(be->ledger, &reader);
+}
+
+static int init_rules(struct backend *be, int family)
+{
+	struct rules *rules = &be->rules[engine_family_index(family)];
+
+	rules->be = be;
+	rules->family = family;
+	rules->text = rules_text(family, be->config.local_nets, be->config.n_local_nets);
+	if (!rules->text)
+		return -ENOMEM;
+	rules->text_hash = util_hash(UTIL_HASH_SEED, rules->text, strlen(rules->text));
+	return 0;
+}
+
+static void ipvs_close(struct backend *be)
+{
+	struct unit *unit, *next;
+
+	if (!be)
+		return;
+	HASH_ITER (hh, be->units, unit, next) {
+		HASH_DEL(be->units, unit);
+		free(unit->reason);
+		free(unit);
+	}
+	picture_done(&be->pic);
+	plan_done(&be->plan);
+	ledger_close(be->ledger);
+	for (int i = 0; i < 2; i++) {
+		free(be->rules[i].text);
+		free(be->rules[i].reason);
+	}
+	free(be->slice_units);
+	free(be->scan.dests);
+	if (be->kernel.ops)
+		be->kernel.ops->close(be->kernel.ctx);
+	free(be);
+}
+
+int ipvs_backend_open_on(struct kernel kernel, const struct backend_config *config,
+			 const struct backend_env *env, struct backend **ret_backend,
+			 struct err *err)
+{
+	struct backend *be = calloc(1, sizeof(*be));
+
+	if (!be) {
+		kernel.ops->close(kernel.ctx);
+		return err_set(err, -ENOMEM, "no memory for the IPVS backend");
+	}
+	be->kernel = kernel;
+	be->config = *config;
+	be->env = env;
+	be->queue_tail = &be->queue;
+	memcpy(be->node_addr, config->node_addr, sizeof(be->node_addr));
+	if (init_rules(be, AF_INET) < 0 || init_rules(be, AF_INET6) < 0) {
+		ipvs_close(be);
+		return err_set(err, -ENOMEM, "no memory for the IPVS backend");
+	}
+	open_ledger(be);
+	*ret_backend = be;
+	return 0;
+}
+
+static int ipvs_open(const struct backend_config *config, const struct backend_env *env,
+		     struct backend **ret_backend, struct err *err)
+{
+	struct kernel kernel;
+	int rc = kernel_linux_open(&kernel, err);
+
+	if (rc < 0)
+		return rc;
+	if (!config->read_only && (rc = sysctl_setup(err)) < 0) {
+		kernel.ops->close(kernel.ctx);
+		return rc;
+	}
+	return ipvs_backend_open_on(kernel, config, env, ret_backend, err);
+}
+
+/* ---- read, mark, step ---- */
+
+static int ipvs_read(struct backend *be, uint64_t budget_us, struct err *err)
+{
+	int rc;
+
+	if (be->scan.state == SCAN_IDLE)
+		scan_start(be, false);
+	rc = scan_step(be, budget_us);
+	if (rc < 0)
+		return err_set(err, rc, "cannot read the IPVS state from the kernel: %s",
+			       strerror(-rc));
+	if (rc == 0)
+		be->next_audit_ms = engine_now_ms(be) + be->config.audit_ms;
+	return rc;
+}
+
+static int mark_key(struct backend *be, const struct model *model, const struct fe_key *key)
+{
+	if (!engine_mark(be, key))
+		return -ENOMEM;
+	if (model_find(model, key))
+		be->rules[engine_family_index(key->vip.family)].used = true;
+	return 0;
+}
+
+static int mark_all(struct backend *be, const struct model *model)
+{
+	cleanup_free struct fe_key *keys = NULL;
+	struct pic_service *svc, *next_svc;
+	struct pic_binding *binding, *next_binding;
+	struct pic_hairpin *hairpin, *next_hairpin;
+	ssize_t n = model_keys(model, &keys);
+
+	for (ssize_t i = 0; i < n; i++)
+		if (mark_key(be, model, &keys[i]) < 0)
+			return -ENOMEM;
+	HASH_ITER (hh, be->pic.services, svc, next_svc)
+		if (!svc->foreign && !engine_mark(be, &svc->key))
+			return -ENOMEM;
+	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
+		picture_binding_mark(&be->pic, binding);
+	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
+		picture_hairpin_mark(&be->pic, hairpin);
+	return n < 0 ? (int)n : 0;
+}
+
+static int ipvs_mark(struct backend *be, const struct model *model, const struct fe_key *keys,
+		     size_t n)
+{
+	if (!keys)
+		return mark_all(be, model);
+	for (size_t i = 0; i < n; i++)
+		if (mark_key(be, model, &keys[i]) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+static int ipvs_step(struct backend *be, const struct model *model, uint64_t budget_us)
+{
+	bool ready;
+
+	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_hairpins)
+		return 0;
+	ready = engine_rules_ready(be, &be->rules[0]);
+	ready &= engine_rules_ready(be, &be->rules[1]);
+	if (!ready)
+		return -EAGAIN;
+	return slice_run(be, model, budget_us);
+}
+
+static void ipvs_set_node_addrs(struct backend *be, const struct ip_addr addrs[2])
+{
+	if (memcmp(be->node_addr, addrs, sizeof(be->node_addr)) == 0)
+		return;
+	memcpy(be->node_addr, addrs, sizeof(be->node_addr));
+	be->next_audit_ms = 0; /* the audit finds out whether the node really has them */
+}
+
+/* ---- timers ---- */
+
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t tick_retries(struct backend *be, uint64_t now_ms)
+{
+	uint64_t next_ms = UINT64_MAX;
+	struct unit *unit, *next;
+
+	HASH_ITER (hh, be->units, unit, next) {
+		if (unit->queued || !unit->retry_ms)
+			continue;
+		if (unit->retry_ms <= now_ms)
+			engine_mark(be, &unit->key);
+		else
+			next_ms = min_u64(next_ms, unit->retry_ms);
+	}
+	for (int i = 0; i < 2; i++)
+		if (be->rules[i].used && be->rules[i].state == RULES_FAILED)
+			next_ms = min_u64(next_ms, be->rules[i].retry_ms);
+	if (be->pic.dirty_bindings || be->pic.dirty_hairpins)
+		next_ms = min_u64(next_ms, be->aux_retry_ms);
+	return next_ms;
+}
+
+static uint64_t tick_drains(struct backend *be, uint64_t now_ms)
+{
+	struct pic_service *svc, *next;
+
+	if (!be->pic.drains)
+		return UINT64_MAX;
+	if (now_ms < be->next_drain_ms)
+		return be->next_drain_ms;
+	be->next_drain_ms = now_ms + ENGINE_DRAIN_CHECK_MS;
+	HASH_ITER (hh, be->pic.services, svc, next) {
+		for (size_t i = 0; i < svc->n; i++) {
+			struct unit *unit;
+
+			if (!svc->dests[i].deadline_ms)
+				continue;
+			unit = engine_mark(be, &svc->key);
+			if (unit)
+				unit->check = true;
+			break;
+		}
+	}
+	return be->next_drain_ms;
+}
+
+static uint64_t tick_audit(struct backend *be, uint64_t now_ms)
+{
+	int rc;
+
+	if (be->scan.state == SCAN_IDLE) {
+		if (now_ms < be->next_audit_ms)
+			return be->next_audit_ms;
+		scan_start(be, true);
+	}
+	rc = scan_step(be, 5000);
+	if (rc < 0)
+		log_warn("audit abandoned, tried again later", "error=\"%s\"", strerror(-rc));
+	if (rc > 0) {
+		bool waits = be->scan.state == SCAN_DESTS && be->scan.visited > 100;
+		uint64_t pause_ms = min_u64(ENGINE_AUDIT_TICK_MS, be->config.audit_ms / 20 + 1);
+
+		return now_ms + (waits ? pause_ms : 1);
+	}
+	be->counters.audits += rc == 0;
+	be->next_audit_ms = be->scan.started_ms + be->config.audit_ms;
+	if (be->next_audit_ms <= now_ms)
+		be->next_audit_ms = now_ms + 1;
+	return be->next_audit_ms;
+}
+
+static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_t now_ms)
+{
+	uint64_t next_ms = tick_retries(be, now_ms);
+
+	(void)model;
+	next_ms = min_u64(next_ms, tick_drains(be, now_ms));
+	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
+	return next_ms;
+}
+
+/* ---- notifications ---- */
+
+static void element_gone(struct backend *be, const struct kelem *elem)
+{
+	struct pic_service *svc;
+	struct pic_binding *binding;
+	struct pic_hairpin *hairpin;
+	struct ip_addr addr;
+	struct fe_key key;
+	uint8_t proto;
+	uint16_t port;
+
+	if (!scan_elem_key(elem, &addr, &proto, &port))
+		return;
+	if (elem->set == KSET_VIPS && (binding = picture_binding(&be->pic, &addr))) {
+		binding->elem_vip = false;
+		picture_binding_mark(&be->pic, binding);
+	} else if (elem->set == KSET_HAIRPIN && (hairpin = picture_hairpin_get(&be->pic, &addr))) {
+		hairpin->there = false;
+		picture_hairpin_mark(&be->pic, hairpin);
+	} else if (elem->set == KSET_SERVICES || elem->set == KSET_REFUSED) {
+		key = fe_key_make(&addr, port, proto);
+		svc = picture_service(&be->pic, &key);
+		if (!svc)
+			return;
+		if (elem->set == KSET_SERVICES)
+			svc->elem_service = false;
+		else
+			svc->elem_refused = false;
+		engine_mark(be, &key);
+	}
+}
+
+static void on_event(const struct kevent *event, void *arg)
+{
+	struct backend *be = arg;
+	struct pic_binding *binding;
+	char vip[ADDR_TEXT_MAX];
+
+	switch (event->kind) {
+	case KE_BINDING_GONE:
+		binding = picture_binding(&be->pic, &event->binding.vip);
+		if (!binding || !binding->bound)
+			break;
+		binding->bound = false;
+		be->counters.drift++;
+		log_warn("binding removed by somebody else, restored", "vip=%s",
+			 addr_format(&binding->vip, vip));
+		picture_binding_mark(&be->pic, binding);
+		break;
+	case KE_RULES_GONE:
+		if (be->rules[engine_family_index(event->family)].used)
+			engine_rules_lost(be, event->family);
+		break;
+	case KE_ELEM_GONE:
+		be->counters.drift++;
+		element_gone(be, &event->elem);
+		break;
+	case KE_ADDRS:
+	case KE_LOST:
+		be->next_audit_ms = 0;
+		break;
+	}
+}
+
+static size_t ipvs_fds(struct backend *be, int *ret_fds, size_t max)
+{
+	return be->kernel.ops->fds(be->kernel.ctx, ret_fds, max);
+}
+
+static void ipvs_on_fd(struct backend *be, const struct model *model, int fd)
+{
+	(void)model;
+	be->kernel.ops->read_events(be->kernel.ctx, fd, on_event, be);
+}
+
+/* ---- printers ---- */
+
+static int ipvs_print_actual(struct backend *be, FILE *out)
+{
+	return picture_print(&be->pic, out);
+}
+
+static void ipvs_print_counters(struct backend *be, FILE *out)
+{
+	fprintf(out,
+		"kernel_writes %" PRIu64 "\nslices %" PRIu64 "\noperations %" PRIu64
+		"\nfailures %" PRIu64 "\naudits %" PRIu64 "\ndrift %" PRIu64
+		"\nrules_loads %" PRIu64 "\nservices %u\ndrains %zu\n",
+		be->kernel.ops->writes(be->kernel.ctx), be->counters.slices,
+		be->counters.operations, be->counters.failures, be->counters.audits,
+		be->counters.drift, be->counters.rules_loads, HASH_COUNT(be->pic.services),
+		be->pic.drains);
+}
+
+/* ---- cleanup ---- */
+
+static void cleanup_tables_done(void *arg, const struct child_result *result)
+{
+	struct backend *be = arg;
+
+	be->cleanup_status = result->status;
+	be->cleanup_running = false;
+	be->env->wake(be->env->ctx);
+}
+
+static int cleanup_tables(struct backend *be)
+{
+	static const char *const argv[] = {"nft", "-f", "-", NULL};
+	cleanup_free char *script = NULL;
+	uint64_t digest[2] = {0};
+
+	for (int i = 0; i < 2; i++)
+		be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)be->rules[i].family,
+					     &digest[i]);
+	if (!digest[0] && !digest[1])
+		return 0;
+	if (asprintf(&script, "%s\n%s\n", digest[0] ? rules_delete_text(AF_INET) : "",
+		     digest[1] ? rules_delete_text(AF_INET6) : "") < 0)
+		return -ENOMEM;
+	be->cleanup_running = true;
+	return be->env->run(be->env->ctx, argv, script, strlen(script), ENGINE_RULES_CHILD_MS,
+			    cleanup_tables_done, be);
+}
+
+/* Virtual servers, bindings and elements: as if there were no frontend and every drain over. */
+static int cleanup_objects(struct backend *be)
+{
+	struct model *nothing = model_new();
+	struct pic_service *svc, *next;
+	int rc = nothing ? 0 : -ENOMEM;
+
+	scan_start(be, false);
+	while (rc == 0 && (rc = scan_step(be, UINT32_MAX)) > 0)
+		rc = 0;
+	HASH_ITER (hh, be->pic.services, svc, next)
+		for (size_t i = 0; !svc->foreign && i < svc->n; i++)
+			picture_dest_drain(&be->pic, &svc->dests[i], 1);
+	if (rc == 0)
+		rc = mark_all(be, nothing);
+	while (rc == 0 && slice_run(be, nothing, UINT32_MAX) > 0)
+		continue;
+	model_free(nothing);
+	return rc;
+}
+
+static int ipvs_cleanup(struct backend *be, struct err *err)
+{
+	int rc;
+
+	if (be->cleanup_running)
+		return -EAGAIN;
+	if (!be->cleanup_begun) {
+		be->cleanup_begun = true;
+		rc = cleanup_objects(be);
+		if (rc == 0)
+			rc = cleanup_tables(be);
+		if (rc < 0)
+			return err_set(err, rc, "cannot remove vipd's kernel state: %s",
+				       strerror(-rc));
+		if (be->cleanup_running)
+			return -EAGAIN;
+	}
+	if (be->cleanup_status)
+		return err_set(err, -EIO, "nft could not delete the tables " HELPER_TABLE);
+	if (be->units)
+		return err_set(err, -EIO, "cannot remove all of vipd's kernel state: %s",
+			       be->units->reason ? be->units->reason : "unknown");
+	ledger_forget(be->ledger);
+	return 0;
+}
+
+const struct backend_ops ipvs_backend_ops = {
+	.name = "ipvs",
+	.open = ipvs_open,
+	.close = ipvs_close,
+	.read = ipvs_read,
+	.mark = ipvs_mark,
+	.step = ipvs_step,
+	.set_node_addrs = ipvs_set_node_addrs,
+	.tick = ipvs_tick,
+	.fds = ipvs_fds,
+	.on_fd = ipvs_on_fd,
+	.print_actual = ipvs_print_actual,
+	.print_plan = slice_print,
+	.cleanup = ipvs_cleanup,
+	.print_counters = ipvs_print_counters,
+};

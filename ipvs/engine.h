@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The reconcile engine: what the files of the IPVS backend share. Private to ipvs/.
+ *
+ * backend.c  the contract of include/backend.h, timers, notifications, the queue of marked keys
+ * scan.c     reads the kernel into the picture, at start and as a rotating audit
+ * slice.c    takes a slice of the queue through lower, the kernel, and back into the picture */
+#ifndef VIPD_IPVS_ENGINE_H
+#define VIPD_IPVS_ENGINE_H
+
+#include "backend.h"
+#include "ledger.h"
+#include "lower.h"
+
+#define ENGINE_RETRY_MIN_MS   100
+#define ENGINE_RETRY_MAX_MS   60000
+#define ENGINE_REFUSED_MS     30000 /* how often what cannot be is tried again */
+#define ENGINE_DRAIN_CHECK_MS 1000
+#define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
+#define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
+#define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
+
+/* A marked or failing key; one that is neither has no unit. */
+struct unit {
+	struct fe_key key;
+	bool queued;
+	bool check; /* ask the kernel for connection counts before lowering: it drains */
+	bool in_slice;
+	bool blocked; /* within a slice: later phases are not for it */
+	bool again;   /* within a slice: queue it again at once */
+	bool reread;  /* within a slice: the kernel was not as thought, ask for this key */
+	enum outcome outcome;
+	unsigned attempts;
+	uint64_t retry_ms; /* when not queued: next try; 0 = none */
+	char *reason;
+	struct unit *next;
+	UT_hash_handle hh;
+};
+
+enum rules_state { RULES_UNKNOWN, RULES_GONE, RULES_LOADING, RULES_READY, RULES_FAILED };
+
+/* The static rules of one family. */
+struct rules {
+	struct backend *be;
+	int family;
+	enum rules_state state;
+	bool used; /* a frontend of this family was marked */
+	char *text;
+	uint64_t text_hash, digest;
+	unsigned attempts;
+	uint64_t retry_ms;
+	char *reason;
+};
+
+enum scan_state {
+	SCAN_IDLE,
+	SCAN_BINDINGS,
+	SCAN_ELEMS,
+	SCAN_SERVICES,
+	SCAN_CONFIRM, /* what the dump did not show is asked for by key */
+	SCAN_DESTS,
+	SCAN_ADDRS,
+	SCAN_RULES,
+};
+
+struct scan {
+	enum scan_state state;
+	bool audit; /* compare and repair; else: the first reading */
+	bool dump_open;
+	uint64_t started_ms;
+	size_t visited; /* services whose destinations were compared */
+	struct pic_service *cursor;
+	struct kdest *dests; /* of the virtual server being read */
+	size_t n_dests, dests_cap;
+	struct ip_addr first_addr[2]; /* of the node's links, by family */
+	bool node_addr_seen[2];
+};
+
+struct engine_counters {
+	uint64_t slices, operations, audits, drift, rules_loads, failures;
+};
+
+struct backend {
+	struct backend_config config;
+	const struct backend_env *env;
+	struct kernel kernel;
+	struct picture pic;
+	struct plan plan;
+	struct ledger *ledger;
+	struct unit *units;
+	struct unit *queue, **queue_tail;
+	struct unit **slice_units;
+	size_t n_slice, slice_cap;
+	struct rules rules[2]; /* IPv4, IPv6 */
+	struct scan scan;
+	char missing[ENGINE_MISSING_MAX][16];
+	size_t n_missing;
+	struct ip_addr node_addr[2], src[2];
+	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
+	uint64_t aux_retry_ms; /* repairs of bindings and hairpins that failed */
+	uint64_t next_audit_ms, next_drain_ms;
+	struct engine_counters counters;
+	bool cleanup_begun, cleanup_running;
+	int cleanup_status; /* of the child that deletes the tables */
+};
+
+static inline int engine_family_index(int family)
+{
+	return family == AF_INET6;
+}
+
+uint64_t engine_now_ms(const struct backend *be);
+uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
+
+/* The queue. */
+struct unit *engine_mark(struct backend *be, const struct fe_key *key);
+struct unit *engine_pop(struct backend *be);
+void engine_unit_drop(struct backend *be, struct unit *unit);
+void engine_drop_service(struct backend *be, struct pic_service *svc);
+
+/* rules: starts the child that loads them; true when the family's rules stand. */
+bool engine_rules_ready(struct backend *be, struct rules *rules);
+void engine_rules_lost(struct backend *be, int family);
+
+/* scan.c */
+void scan_start(struct backend *be, bool audit);
+/* >0 more, 0 done, -errno: the scan was abandoned. */
+int scan_step(struct backend *be, uint64_t budget_us);
+/* One virtual server and its destinations, now. 0 or -errno. */
+int scan_reread(struct backend *be, const struct fe_key *key);
+/* The connection counts of a virtual server's draining destinations. */
+int scan_counts(struct backend *be, struct pic_service *svc);
+/* The entity of an element; false if its key is none of ours. */
+bool scan_elem_key(const struct kelem *elem, struct ip_addr *ret_addr, uint8_t *ret_proto,
+		   uint16_t *ret_port);
+
+/* slice.c */
+int slice_run(struct backend *be, const struct model *model, uint64_t budget_us);
+int slice_print(struct backend *be, const struct model *model, FILE *out);
+
+/* For tests: the backend over a kernel of their own (taken over). */
+int ipvs_backend_open_on(struct kernel kernel, const struct backend_config *config,
+			 const struct backend_env *env, struct backend **ret_backend,
+			 struct err *err);
+
+#endif

@@ -1,0 +1,625 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A slice of the queue: lowered, done phase by phase, the results put into the picture.
+ *
+ * A unit whose virtual server or helper elements cannot be made goes no further (no binding without
+ * them); a destination that cannot be made holds up nothing else. What the kernel says is drift
+ * (EEXIST, ESRCH, a destination's ENOENT) means that key is read again. */
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "engine.h"
+#include "log.h"
+
+#define CHUNK_MIN     32
+#define CHUNK_MAX     1024
+#define SLICE_OPS_MAX 4096
+
+static struct lowering make_lowering(struct backend *be, const struct model *model)
+{
+	return (struct lowering){
+		.pic = &be->pic,
+		.model = model,
+		.scheduler = be->config.scheduler,
+		.missing = be->missing,
+		.n_missing = be->n_missing,
+		.src = be->src,
+		.seed = be->config.shuffle_seed,
+		.now_ms = engine_now_ms(be),
+		.plan = &be->plan,
+	};
+}
+
+static void unit_fail(struct unit *unit, enum outcome outcome, const char *reason)
+{
+	if (unit->outcome != R_DONE && unit->reason)
+		return; /* the first reason is the cause, later ones its consequences */
+	unit->outcome = outcome;
+	free(unit->reason);
+	unit->reason = strdup(reason);
+}
+
+static void unit_fail_op(struct unit *unit, enum outcome outcome, const struct kop *op)
+{
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return;
+	fputs("cannot ", out);
+	kop_print(op, out);
+	fprintf(out, ": %s", strerror(-op->result));
+	if (fclose(out) == 0)
+		unit_fail(unit, outcome, text);
+}
+
+/* ---- results into the picture ---- */
+
+static void apply_elem(struct backend *be, const struct kop *op)
+{
+	bool there = op->verb == KV_ADD;
+	struct ip_addr addr;
+	uint8_t proto;
+	uint16_t port;
+	struct pic_service *svc;
+	struct fe_key key;
+
+	if (!scan_elem_key(&op->elem, &addr, &proto, &port))
+		return;
+	if (op->elem.set == KSET_VIPS) {
+		struct pic_binding *binding = picture_binding(&be->pic, &addr);
+
+		binding->elem_vip = there;
+		binding->seen |= SEEN_ELEM;
+		return;
+	}
+	if (op->elem.set == KSET_HAIRPIN) {
+		struct pic_hairpin *hairpin = picture_hairpin_get(&be->pic, &addr);
+
+		if (hairpin)
+			hairpin->there = there, hairpin->seen |= SEEN_ELEM;
+		return;
+	}
+	key = fe_key_make(&addr, port, proto);
+	svc = picture_service(&be->pic, &key);
+	if (svc && op->elem.set == KSET_SERVICES)
+		svc->elem_service = there, svc->seen |= SEEN_ELEM;
+	else if (svc)
+		svc->elem_refused = there, svc->seen |= SEEN_REFUSED;
+}
+
+static void apply_service(struct backend *be, const struct kop *op)
+{
+	struct pic_service *svc;
+	struct fe_key key;
+
+	if (!picture_fe_key(&op->service.key, &key))
+		return;
+	svc = picture_service(&be->pic, &key);
+	if (!svc)
+		return;
+	svc->seen |= SEEN_ENTITY;
+	if (op->verb == KV_DEL) {
+		svc->present = svc->owned = false;
+		picture_dests_clear(&be->pic, svc);
+		ledger_disown(be->ledger, &key);
+		return;
+	}
+	svc->present = true;
+	memcpy(svc->sched, op->service.sched, sizeof(svc->sched));
+	svc->flags = op->service.flags;
+	svc->timeout_sec = op->service.timeout_sec;
+}
+
+static void apply_dest(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	const struct kdest *want = &op->rs.dest;
+	struct pic_service *svc;
+	struct pic_dest *dest;
+	struct fe_key key;
+
+	if (!picture_fe_key(&op->rs.key, &key) || !(svc = picture_service(&be->pic, &key)))
+		return;
+	dest = picture_dest(svc, &want->addr, want->port);
+	if (op->verb == KV_DEL) {
+		if (dest)
+			picture_dest_drop(&be->pic, svc, dest);
+		return;
+	}
+	if (!dest)
+		dest = picture_dest_add(svc, &want->addr, want->port);
+	if (!dest)
+		return;
+	dest->fwd = want->fwd;
+	dest->weight = want->weight;
+	if (want->weight) {
+		if (dest->deadline_ms)
+			ledger_drain(be->ledger, &key, &dest->addr, dest->port, 0);
+		picture_dest_drain(&be->pic, dest, 0);
+	} else if (!dest->deadline_ms) {
+		picture_dest_drain(&be->pic, dest, engine_now_ms(be) + be->config.drain_ms);
+		unit->check = unit->again = true; /* an idle one need not wait for the timer */
+	}
+}
+
+static void apply_binding(struct backend *be, const struct kop *op)
+{
+	struct pic_binding *binding = picture_binding_get(&be->pic, &op->binding.vip);
+
+	if (!binding)
+		return;
+	binding->seen |= SEEN_ENTITY;
+	binding->bound = op->verb != KV_DEL;
+	binding->src = op->binding.src;
+}
+
+static void apply(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	be->counters.operations++;
+	switch ((enum ktable)op->table) {
+	case KT_SERVICE:
+		apply_service(be, op);
+		break;
+	case KT_DEST:
+		apply_dest(be, op, unit);
+		break;
+	case KT_BINDING:
+		apply_binding(be, op);
+		break;
+	case KT_ELEM:
+		apply_elem(be, op);
+		break;
+	}
+}
+
+/* ---- results that are errors ---- */
+
+/* It is as we want it already: somebody else did the same, or did it before us. */
+static bool result_is_done(const struct kop *op)
+{
+	bool del = op->verb == KV_DEL;
+
+	switch ((enum ktable)op->table) {
+	case KT_SERVICE:
+		return del && op->result == -ESRCH;
+	case KT_DEST:
+		return del && (op->result == -ENOENT || op->result == -ESRCH);
+	case KT_BINDING:
+		return op->result == (del ? -ESRCH : -EEXIST);
+	case KT_ELEM:
+		return del && op->result == -ENOENT;
+	}
+	return false;
+}
+
+static void scheduler_missing(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	bool is_default = strcmp(op->service.sched, be->config.scheduler) == 0;
+	char reason[160];
+
+	snprintf(reason, sizeof(reason), "the kernel has no scheduler %s (modprobe ip_vs_%s)%s",
+		 op->service.sched, op->service.sched,
+		 is_default ? "" : "; the node's default is used");
+	unit->blocked = true;
+	if (is_default || be->n_missing == ENGINE_MISSING_MAX) {
+		unit_fail(unit, R_REFUSED, reason);
+		return;
+	}
+	memcpy(be->missing[be->n_missing++], op->service.sched, sizeof(be->missing[0]));
+	log_warn(reason, "");
+	unit->again = true;
+}
+
+static void fail_elem(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	if (op->result == -ECANCELED) { /* undone because of another: nothing wrong with it */
+		if (unit)
+			unit->blocked = unit->again = true;
+		return;
+	}
+	if (op->verb == KV_ADD && op->result == -ENOENT)
+		engine_rules_lost(be, op->elem.family);
+	if (unit) {
+		unit->blocked = op->verb == KV_ADD;
+		unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : R_RETRY, op);
+	}
+}
+
+static void fail_server(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	bool drift = op->result == -EEXIST || op->result == -ESRCH || op->result == -EINPROGRESS ||
+		     (op->table == KT_DEST && op->result == -ENOENT);
+
+	if (unit->blocked && op->table == KT_DEST)
+		return; /* its virtual server was refused in the same batch */
+	if (op->table == KT_SERVICE && op->result == -ENOENT) {
+		scheduler_missing(be, op, unit);
+		return;
+	}
+	unit->blocked |= op->table == KT_SERVICE;
+	unit->reread |= drift;
+	if (drift)
+		be->counters.drift++;
+	unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : drift ? R_DRIFT : R_RETRY, op);
+}
+
+static void fail(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	be->counters.failures++;
+	if (op->table == KT_ELEM) {
+		fail_elem(be, op, unit);
+	} else if (op->table == KT_BINDING) {
+		if (unit)
+			unit->blocked = op->verb == KV_DEL, unit_fail_op(unit, R_RETRY, op);
+	} else {
+		fail_server(be, op, unit);
+	}
+	if (!unit)
+		be->aux_retry_ms = engine_now_ms(be) + ENGINE_RETRY_MIN_MS;
+}
+
+/* ---- phases ---- */
+
+/* What must be in the ledger before the kernel is told. */
+static void note_ahead(struct backend *be, const struct phase_ops *list)
+{
+	uint64_t deadline_ms = engine_now_ms(be) + be->config.drain_ms;
+	struct err err;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct kop *op = &list->ops[i];
+		struct pic_service *svc;
+		struct fe_key key;
+
+		if (op->table == KT_SERVICE && picture_fe_key(&op->service.key, &key) &&
+		    (svc = picture_service(&be->pic, &key)) && !svc->owned) {
+			svc->owned = true;
+			ledger_own(be->ledger, &key);
+		}
+		if (op->table == KT_DEST && op->verb == KV_SET && !op->rs.dest.weight &&
+		    picture_fe_key(&op->rs.key, &key))
+			ledger_drain(be->ledger, &key, &op->rs.dest.addr, op->rs.dest.port,
+				     deadline_ms);
+	}
+	if (ledger_flush(be->ledger, &err) < 0)
+		log_warn("ledger not written", "error=\"%s\"", err.text);
+}
+
+static void drop_blocked(struct phase_ops *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->n; i++) {
+		const struct unit *unit = list->units[i];
+
+		if (unit && unit->blocked)
+			continue;
+		list->ops[kept] = list->ops[i];
+		list->units[kept++] = list->units[i];
+	}
+	list->n = kept;
+}
+
+/* Those behind `from` do not fit into this slice any more: their units come again. */
+static void postpone(struct phase_ops *list, size_t from)
+{
+	for (size_t i = from; i < list->n; i++) {
+		struct unit *unit = list->units[i];
+
+		if (unit)
+			unit->blocked = unit->again = true;
+	}
+	list->n = from;
+}
+
+static void settle(struct backend *be, struct phase_ops *list, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++) {
+		struct kop *op = &list->ops[i];
+
+		if (op->result == 0 || result_is_done(op))
+			apply(be, op, list->units[i]);
+		else
+			fail(be, op, list->units[i]);
+	}
+}
+
+/* Adding a destination costs up to 7 ms while the kernel's trash list is long (ip_vs_ctl.c,
+ * ip_vs_trash_get_dest), a microsecond else: so chunks begin small and grow while it is quick. */
+static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
+{
+	struct phase_ops *list = &be->plan.phase[phase];
+	bool transaction = phase == PH_ELEM_ADD || phase == PH_ELEM_DEL;
+	size_t at = 0;
+
+	drop_blocked(list);
+	if (phase == PH_SERVER && list->n)
+		note_ahead(be, list);
+	while (at < list->n) {
+		size_t n = list->n - at;
+		uint64_t start_us = engine_clock_us();
+
+		if (!transaction && n > be->chunk)
+			n = be->chunk;
+		if (phase == PH_SERVER && at && start_us > end_us) {
+			postpone(list, at);
+			return;
+		}
+		be->kernel.ops->submit(be->kernel.ctx, list->ops + at, n);
+		settle(be, list, at, at + n);
+		at += n;
+		if (engine_clock_us() - start_us > 4000)
+			be->chunk = be->chunk / 2 > CHUNK_MIN ? be->chunk / 2 : CHUNK_MIN;
+		else if (!transaction && n == be->chunk && be->chunk < CHUNK_MAX)
+			be->chunk *= 2;
+	}
+}
+
+/* ---- units ---- */
+
+/* An EEXIST for a virtual server may have been somebody else's; then the destinations that went in
+ * with the same batch are in theirs: out again. */
+static void take_back(struct backend *be, const struct unit *unit)
+{
+	const struct phase_ops *list = &be->plan.phase[PH_SERVER];
+
+	for (size_t i = 0; i < list->n; i++) {
+		struct kop op = list->ops[i];
+
+		if (list->units[i] != unit || op.table != KT_DEST || op.verb != KV_ADD || op.result)
+			continue;
+		op.verb = KV_DEL;
+		be->kernel.ops->submit(be->kernel.ctx, &op, 1);
+	}
+}
+
+static void refuse_foreign(struct unit *unit)
+{
+	char key[FE_KEY_TEXT_MAX], reason[256];
+
+	snprintf(reason, sizeof(reason),
+		 "a virtual server that is not vipd's stands at %s: delete it with ipvsadm -D, or "
+		 "give the Service another address or port",
+		 fe_key_format(&unit->key, key));
+	free(unit->reason);
+	unit->reason = NULL;
+	unit->outcome = R_DONE;
+	unit_fail(unit, R_REFUSED, reason);
+}
+
+static bool can_be_done(struct backend *be, const struct frontend *fe, struct unit *unit)
+{
+	const struct rules *rules = &be->rules[engine_family_index(unit->key.vip.family)];
+	const struct pic_service *svc = picture_service(&be->pic, &unit->key);
+
+	if (unit->key.scope != SCOPE_VIP || unit->key.audience != AUD_ALL) {
+		unit_fail(unit, R_REFUSED, "this kind of frontend cannot be done in IPVS mode");
+		return false;
+	}
+	if (fe && rules->state == RULES_FAILED && !(svc && svc->elem_service)) {
+		unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
+		return false;
+	}
+	return true;
+}
+
+/* Before lowering: the entry is there, claimed or refused, and its pool counted. */
+static int prepare(struct backend *be, const struct lowering *low, const struct frontend *fe,
+		   struct unit *unit, struct pic_service **ret_svc)
+{
+	struct pic_service *svc = fe ? picture_service_get(&be->pic, &unit->key)
+				     : picture_service(&be->pic, &unit->key);
+
+	*ret_svc = svc;
+	if (!svc)
+		return fe ? -ENOMEM : 0;
+	if (fe && svc->foreign && svc->present && lower_adoptable(low, svc, fe)) {
+		picture_set_foreign(&be->pic, svc, false);
+		svc->owned = true;
+		ledger_own(be->ledger, &svc->key);
+	}
+	if (svc->foreign && fe)
+		refuse_foreign(unit);
+	if (unit->check && svc->present && !svc->foreign)
+		scan_counts(be, svc);
+	unit->check = false;
+	return picture_count_pool(&be->pic, svc, fe && !svc->foreign ? fe->pool : NULL);
+}
+
+static int add_unit(struct backend *be, const struct lowering *low, struct unit *unit)
+{
+	const struct frontend *fe = model_find(low->model, &unit->key);
+	struct pic_service *svc;
+	int rc;
+
+	if (util_grow((void **)&be->slice_units, &be->slice_cap, be->n_slice + 1,
+		      sizeof(struct unit *)) < 0)
+		return -ENOMEM;
+	be->slice_units[be->n_slice++] = unit;
+	unit->in_slice = true;
+	unit->blocked = unit->again = unit->reread = false;
+	unit->outcome = R_DONE;
+	free(unit->reason);
+	unit->reason = NULL;
+	if (!can_be_done(be, fe, unit))
+		return 0;
+	rc = prepare(be, low, fe, unit, &svc);
+	if (rc == 0 && svc)
+		rc = lower_service(low, svc, fe, unit);
+	if (rc < 0)
+		unit_fail(unit, R_RETRY, "out of memory");
+	return 0;
+}
+
+/* Repairs first; what is too much goes when no marked key may still want it. */
+static void add_repairs(struct backend *be, const struct lowering *low)
+{
+	struct pic_binding *binding = take_ptr(be->pic.dirty_bindings);
+	struct pic_hairpin *hairpin = take_ptr(be->pic.dirty_hairpins);
+	bool wait = be->queue != NULL;
+
+	while (binding) {
+		struct pic_binding *next = binding->next_dirty;
+
+		binding->dirty = false;
+		if ((!binding->refs && wait) || lower_binding(low, binding) < 0)
+			picture_binding_mark(&be->pic, binding);
+		binding = next;
+	}
+	while (hairpin) {
+		struct pic_hairpin *next = hairpin->next_dirty;
+
+		hairpin->dirty = false;
+		if ((!hairpin->refs && wait) || lower_hairpin(low, hairpin) < 0)
+			picture_hairpin_mark(&be->pic, hairpin);
+		hairpin = next;
+	}
+}
+
+static void retry_later(struct backend *be, struct unit *unit)
+{
+	uint64_t wait_ms = (uint64_t)ENGINE_RETRY_MIN_MS
+			   << (unit->attempts < 10 ? unit->attempts : 10);
+
+	if (wait_ms > ENGINE_RETRY_MAX_MS)
+		wait_ms = ENGINE_RETRY_MAX_MS;
+	if (unit->outcome == R_REFUSED)
+		wait_ms = ENGINE_REFUSED_MS;
+	unit->attempts++;
+	unit->retry_ms = engine_now_ms(be) + wait_ms;
+}
+
+static void finish_reread(struct backend *be, struct unit *unit)
+{
+	struct pic_service *svc;
+
+	if (scan_reread(be, &unit->key) < 0)
+		return;
+	svc = picture_service(&be->pic, &unit->key);
+	if (svc && svc->foreign)
+		take_back(be, unit);
+	unit->again = unit->attempts++ < 3; /* then with back-off */
+}
+
+static void finish_unit(struct backend *be, struct unit *unit)
+{
+	struct pic_service *svc = picture_service(&be->pic, &unit->key);
+	struct pic_binding *binding = picture_binding(&be->pic, &unit->key.vip);
+
+	unit->in_slice = false;
+	if (binding)
+		binding->leaving = 0;
+	if (unit->reread)
+		finish_reread(be, unit);
+	if (svc && svc->leaving && unit->outcome == R_DONE && !unit->blocked && !unit->again)
+		engine_drop_service(be, svc);
+	if (unit->outcome != R_DONE || !unit->blocked)
+		be->env->report(be->env->ctx, &unit->key, unit->outcome,
+				unit->outcome == R_DONE ? NULL : unit->reason);
+	if (unit->again) {
+		engine_mark(be, &unit->key);
+	} else if (unit->outcome == R_DONE) {
+		engine_unit_drop(be, unit);
+	} else {
+		retry_later(be, unit);
+	}
+}
+
+static int build(struct backend *be, const struct model *model, size_t max_ops, uint64_t end_us)
+{
+	struct lowering low = make_lowering(be, model);
+	struct unit *unit;
+
+	plan_reset(&be->plan);
+	be->n_slice = 0;
+	while (be->plan.n < max_ops && engine_clock_us() < end_us && (unit = engine_pop(be)))
+		if (add_unit(be, &low, unit) < 0)
+			return -ENOMEM;
+	if (engine_now_ms(be) >= be->aux_retry_ms)
+		add_repairs(be, &low);
+	return 0;
+}
+
+static void ledger_upkeep(struct backend *be)
+{
+	struct pic_service *svc, *next;
+	struct err err;
+
+	if (!ledger_wants_rewrite(be->ledger, HASH_COUNT(be->pic.services) + be->pic.drains))
+		return;
+	ledger_rewrite_begin(be->ledger);
+	for (int i = 0; i < 2; i++)
+		if (be->rules[i].digest)
+			ledger_rules(be->ledger, be->rules[i].family, be->rules[i].text_hash,
+				     be->rules[i].digest);
+	HASH_ITER (hh, be->pic.services, svc, next) {
+		if (svc->owned)
+			ledger_own(be->ledger, &svc->key);
+		for (size_t i = 0; i < svc->n; i++)
+			if (svc->dests[i].deadline_ms)
+				ledger_drain(be->ledger, &svc->key, &svc->dests[i].addr,
+					     svc->dests[i].port, svc->dests[i].deadline_ms);
+	}
+	if (ledger_rewrite_end(be->ledger, &err) < 0)
+		log_warn("ledger not rewritten", "error=\"%s\"", err.text);
+}
+
+/* A lost repair stays marked until it is done. */
+static void keep_repairs(struct backend *be)
+{
+	struct pic_binding *binding, *next_binding;
+	struct pic_hairpin *hairpin, *next_hairpin;
+
+	if (!be->aux_retry_ms || engine_now_ms(be) >= be->aux_retry_ms)
+		return;
+	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
+		if (binding->refs ? !binding->bound || !binding->elem_vip
+				  : binding->bound || binding->elem_vip)
+			picture_binding_mark(&be->pic, binding);
+	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
+		if ((hairpin->refs > 0) != hairpin->there)
+			picture_hairpin_mark(&be->pic, hairpin);
+}
+
+int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
+{
+	uint64_t start_us = engine_clock_us();
+
+	be->counters.slices++;
+	if (be->chunk < CHUNK_MIN)
+		be->chunk = CHUNK_MIN;
+	if (build(be, model, SLICE_OPS_MAX, start_us + budget_us / 2) < 0)
+		return 1;
+	for (int phase = 0; phase < PH_COUNT; phase++)
+		run_phase(be, (enum phase)phase, start_us + budget_us);
+	for (size_t i = 0; i < be->n_slice; i++)
+		finish_unit(be, be->slice_units[i]);
+	ledger_upkeep(be);
+	keep_repairs(be);
+	return be->queue || (be->aux_retry_ms <= engine_now_ms(be) &&
+			     (be->pic.dirty_bindings || be->pic.dirty_hairpins));
+}
+
+int slice_print(struct backend *be, const struct model *model, FILE *out)
+{
+	int rc = build(be, model, SIZE_MAX, UINT64_MAX);
+
+	for (int phase = 0; rc == 0 && phase < PH_COUNT; phase++) {
+		const struct phase_ops *list = &be->plan.phase[phase];
+
+		for (size_t i = 0; i < list->n; i++) {
+			kop_print(&list->ops[i], out);
+			fputc('\n', out);
+		}
+	}
+	for (size_t i = 0; i < be->n_slice; i++) {
+		struct unit *unit = be->slice_units[i];
+		char key[FE_KEY_TEXT_MAX];
+
+		if (unit->outcome != R_DONE)
+			fprintf(out, "refused %s: %s\n", fe_key_format(&unit->key, key),
+				unit->reason ? unit->reason : "");
+	}
+	return rc;
+}
