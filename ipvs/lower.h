@@ -37,8 +37,8 @@ struct plan {
 struct lowering {
 	const struct picture *pic;
 	const struct model *model;
-	const char *scheduler;     /* the node's default */
-	const char (*missing)[16]; /* schedulers that this kernel does not have */
+	const char *scheduler; /* the node's default */
+	char (*missing)[16];   /* schedulers that this kernel does not have */
 	size_t n_missing;
 	const struct ip_addr *src; /* [2]: IPv4, IPv6; preferred sources of bindings */
 	uint64_t seed, now_ms;
