@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See options.h. One table says every flag: its name, its help, and what takes its value. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/options.h"
+
+struct flag {
+	const char *group;             /* set on the first flag of a group */
+	const char *name, *value_name; /* value_name NULL = a switch */
+	const char *help;
+	int (*take)(struct options *options, const char *value, struct err *err);
+};
+
+static int take_manifests(struct options *options, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "names no folder");
+	options->manifests = value;
+	return 0;
+}
+
+static int take_mode(struct options *options, const char *value, struct err *err)
+{
+	if (strcmp(value, "ipvs") != 0 && strcmp(value, "iptables") != 0)
+		return err_set(err, -EINVAL, "must be ipvs or iptables, is \"%s\"", value);
+	options->proxy_mode = value;
+	return 0;
+}
+
+/* As kube-proxy has it: blanks around it gone, lower case. */
+static int take_hostname(struct options *options, const char *value, struct err *err)
+{
+	size_t n = 0;
+
+	while (isspace((unsigned char)*value))
+		value++;
+	for (; *value && n + 1 < sizeof(options->node_name); value++)
+		options->node_name[n++] = (char)tolower((unsigned char)*value);
+	while (n && isspace((unsigned char)options->node_name[n - 1]))
+		n--;
+	options->node_name[n] = '\0';
+	return n ? 0 : err_set(err, -EINVAL, "is empty");
+}
+
+static int take_scheduler(struct options *options, const char *value, struct err *err)
+{
+	static const char *const names[] = {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh",
+					    "dh", "sed", "nq", "mh",  "fo",   "ovf",   "twos"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], value) != 0)
+			continue;
+		snprintf(options->scheduler, sizeof(options->scheduler), "%s", value);
+		return 0;
+	}
+	return err_set(err, -EINVAL,
+		       "must be one of rr wrr lc wlc lblc lblcr sh dh sed nq mh fo ovf twos, is "
+		       "\"%s\"",
+		       value);
+}
+
+static int take_prefixes(const char *value, struct ip_prefix *ret, size_t max, size_t *ret_n,
+			 struct err *err)
+{
+	cleanup_free char *copy = strdup(value);
+	char *rest = copy, *item;
+
+	*ret_n = 0;
+	if (!copy)
+		return err_set(err, -ENOMEM, "no memory");
+	while ((item = strsep(&rest, ",")) != NULL) {
+		while (isspace((unsigned char)*item))
+			item++;
+		item[strcspn(item, " \t")] = '\0';
+		if (*ret_n == max)
+			return err_set(err, -EINVAL, "has more than %zu networks", max);
+		if (prefix_parse(item, &ret[*ret_n]) < 0)
+			return err_set(err, -EINVAL,
+				       "must be networks like 10.244.0.0/16,fd00::/48, has \"%s\"",
+				       item);
+		++*ret_n;
+	}
+	return 0;
+}
+
+static int take_cluster_cidr(struct options *options, const char *value, struct err *err)
+{
+	if (!*value)
+		return 0;
+	return take_prefixes(value, options->cluster_nets, OPTIONS_NETS_MAX,
+			     &options->n_cluster_nets, err);
+}
+
+static int take_service_range(struct options *options, const char *value, struct err *err)
+{
+	size_t n;
+	int rc = take_prefixes(value, options->service_ranges, 2, &n, err);
+
+	if (rc < 0)
+		return rc;
+	if (n == 2 &&
+	    options->service_ranges[0].addr.family == options->service_ranges[1].addr.family)
+		return err_set(err, -EINVAL, "must have at most one network a family");
+	return 0;
+}
+
+/* A duration as Go writes it: 300ms, 1.5s, 2m30s, 1h; "0". */
+static int parse_duration(const char *text, uint64_t *ret_ms)
+{
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+	double total = 0;
+
+	if (strcmp(text, "0") == 0) {
+		*ret_ms = 0;
+		return 0;
+	}
+	if (!*text)
+		return -EINVAL;
+	while (*text) {
+		char *end;
+		double value;
+		size_t i = 0;
+
+		if (!isdigit((unsigned char)*text) && *text != '.')
+			return -EINVAL;
+		value = strtod(text, &end);
+		for (; i < ARRAY_SIZE(units); i++) {
+			size_t len = strlen(units[i].unit);
+
+			if (strncmp(end, units[i].unit, len) == 0 &&
+			    !isalpha((unsigned char)end[len]))
+				break;
+		}
+		if (end == text || i == ARRAY_SIZE(units))
+			return -EINVAL;
+		total += value * units[i].ms;
+		text = end + strlen(units[i].unit);
+	}
+	if (total > 365.0 * 24 * 3600000)
+		return -EINVAL;
+	*ret_ms = (uint64_t)total;
+	return 0;
+}
+
+static int take_duration(uint64_t *ret_ms, uint64_t min_ms, const char *value, struct err *err)
+{
+	uint64_t ms;
+
+	if (parse_duration(value, &ms) < 0)
+		return err_set(err, -EINVAL, "must be a duration like 30s or 5m, is \"%s\"", value);
+	if (ms < min_ms)
+		return err_set(err, -EINVAL, "must be at least %llums, is \"%s\"",
+			       (unsigned long long)min_ms, value);
+	*ret_ms = ms;
+	return 0;
+}
+
+static int take_drain(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->drain_ms, 0, value, err);
+}
+
+static int take_audit(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->audit_ms, 50, value, err);
+}
+
+static int take_dir(const char **ret_dir, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "names no folder");
+	*ret_dir = value;
+	return 0;
+}
+
+static int take_state_dir(struct options *options, const char *value, struct err *err)
+{
+	return take_dir(&options->state_dir, value, err);
+}
+
+static int take_run_dir(struct options *options, const char *value, struct err *err)
+{
+	return take_dir(&options->run_dir, value, err);
+}
+
+static int take_print(struct options *options, const char *value, struct err *err)
+{
+	static const char *const names[] = {[PRINT_OBJECTS] = "objects",
+					    [PRINT_MODEL] = "model",
+					    [PRINT_ACTUAL] = "actual",
+					    [PRINT_PLAN] = "plan"};
+
+	for (size_t i = PRINT_OBJECTS; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], value) != 0)
+			continue;
+		options->print = (enum print_stage)i;
+		return 0;
+	}
+	return err_set(err, -EINVAL, "must be objects, model, actual or plan, is \"%s\"", value);
+}
+
+static int take_verbosity(struct options *options, const char *value, struct err *err)
+{
+	char *end;
+	long level = strtol(value, &end, 10);
+
+	if (end == value || *end || level < -1 || level > 10)
+		return err_set(err, -EINVAL, "must be a number from -1 to 10, is \"%s\"", value);
+	options->verbosity = (int)level;
+	return 0;
+}
+
+static int take_once(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->once = true;
+	return 0;
+}
+
+static int take_dry_run(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->print = PRINT_PLAN;
+	return 0;
+}
+
+static int take_cleanup(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->cleanup = true;
+	return 0;
+}
+
+static int take_help(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->help = true;
+	return 0;
+}
+
+static int take_version(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->version = true;
+	return 0;
+}
+
+static const struct flag flags[] = {
+	{"Source", "manifests", "DIR",
+	 "folder of Kubernetes manifests (*.yaml *.yml *.json), followed while it changes",
+	 take_manifests},
+	{NULL, "service-cluster-ip-range", "NETS",
+	 "where Services without a clusterIP get one; at most one network a family",
+	 take_service_range},
+	{NULL, "state-dir", "DIR", "keeps those allocations (default /var/lib/vipd)",
+	 take_state_dir},
+	{"Balancing", "proxy-mode", "MODE", "ipvs (default) or iptables", take_mode},
+	{NULL, "ipvs-scheduler", "NAME",
+	 "for Services that name none: rr (default) wrr lc wlc lblc lblcr sh dh sed nq mh ...",
+	 take_scheduler},
+	{NULL, "cluster-cidr", "NETS",
+	 "the pods' networks; clients from elsewhere are masqueraded, without it nobody is",
+	 take_cluster_cidr},
+	{NULL, "hostname-override", "NAME", "this node's name (default: the host's)",
+	 take_hostname},
+	{NULL, "drain-timeout", "TIME",
+	 "how long a removed endpoint may keep its connections (default 5m)", take_drain},
+	{NULL, "audit-period", "TIME",
+	 "the kernel's state is compared with ours once in this time (default 30s)", take_audit},
+	{NULL, "run-dir", "DIR", "lock and ledger (default /run/vipd)", take_run_dir},
+	{"One pass", "once", NULL, "program the kernel once and exit", take_once},
+	{NULL, "print", "STAGE",
+	 "print objects, model, actual or plan (sorted, stable), write nothing, exit", take_print},
+	{NULL, "dry-run", NULL, "the same as --print=plan", take_dry_run},
+	{NULL, "cleanup", NULL, "remove everything of vipd's from the kernel and exit",
+	 take_cleanup},
+	{"General", "v", "N", "log more: 0 (default), 1 and up; -1 only warnings (also -v N)",
+	 take_verbosity},
+	{NULL, "version", NULL, "print the version and exit", take_version},
+	{NULL, "help", NULL, "print this and exit", take_help},
+};
+
+void options_help(FILE *out)
+{
+	fputs("vipd: Kubernetes Services in the kernel's own load balancer\n"
+	      "\n"
+	      "usage: vipd --manifests DIR [flags]\n",
+	      out);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		char left[64];
+
+		if (flags[i].group)
+			fprintf(out, "\n%s\n", flags[i].group);
+		snprintf(left, sizeof(left), "--%s%s%s", flags[i].name,
+			 flags[i].value_name ? "=" : "",
+			 flags[i].value_name ? flags[i].value_name : "");
+		fprintf(out, "  %-32s %s\n", left, flags[i].help);
+	}
+	fputs("\n"
+	      "exit codes: 0 done, and with --once everything is in the kernel; 1 could not run;\n"
+	      "2 wrong usage; 3 ran, but not everything is in the kernel (the log says what).\n"
+	      "On SIGTERM the kernel's state stays as it is; SIGUSR1 logs counters.\n",
+	      out);
+}
+
+static const struct flag *find_flag(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (strlen(flags[i].name) == len && strncmp(flags[i].name, name, len) == 0)
+			return &flags[i];
+	return NULL;
+}
+
+/* One flag at argv[*at], its value behind '=' or in the next argument. */
+static int parse_flag(int argc, char **argv, int *at, struct options *options, struct err *err)
+{
+	const char *arg = argv[*at];
+	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : 1);
+	size_t len = strcspn(name, "=");
+	const char *value = name[len] == '=' ? name + len + 1 : NULL;
+	const struct flag *flag;
+
+	if (strcmp(arg, "-h") == 0)
+		name = "help", len = 4;
+	flag = arg[0] == '-' && (arg[1] == '-' || len == 1 || arg[1] == 'h') ? find_flag(name, len)
+									     : NULL;
+	if (!flag)
+		return err_set(err, -EINVAL, "unknown %s \"%s\"; see vipd --help",
+			       arg[0] == '-' ? "flag" : "argument", arg);
+	if (flag->value_name && !value) {
+		if (*at + 1 >= argc)
+			return err_set(err, -EINVAL, "--%s needs a value: --%s=%s", flag->name,
+				       flag->name, flag->value_name);
+		value = argv[++*at];
+	} else if (!flag->value_name && value && strcmp(value, "true") != 0) {
+		if (strcmp(value, "false") == 0)
+			return 0;
+		return err_set(err, -EINVAL, "--%s takes no value but true or false", flag->name);
+	}
+	if (flag->take(options, value ? value : "", err) < 0)
+		return err_prefix(err, "--%s", flag->name);
+	return 0;
+}
+
+static int check(const struct options *options, struct err *err)
+{
+	bool needs_source = !options->cleanup && options->print != PRINT_ACTUAL;
+
+	if (options->help || options->version)
+		return 0;
+	if (needs_source && !options->manifests)
+		return err_set(err, -EINVAL,
+			       "nothing to do: name a folder with --manifests=DIR (see vipd "
+			       "--help)");
+	return 0;
+}
+
+int options_parse(int argc, char **argv, struct options *ret_options, struct err *err)
+{
+	char host[256] = "";
+	int rc = 0;
+
+	*ret_options = (struct options){
+		.proxy_mode = "ipvs",
+		.scheduler = "rr",
+		.drain_ms = 5 * 60 * 1000,
+		.audit_ms = 30 * 1000,
+		.state_dir = "/var/lib/vipd",
+		.run_dir = "/run/vipd",
+	};
+	if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
+		snprintf(host, sizeof(host), "localhost");
+	take_hostname(ret_options, host, NULL);
+	for (int i = 1; i < argc && rc == 0; i++)
+		rc = parse_flag(argc, argv, &i, ret_options, err);
+	return rc < 0 ? rc : check(ret_options, err);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line of vipd. Flags bear kube-proxy's names where it has them. */
+#ifndef VIPD_DAEMON_OPTIONS_H
+#define VIPD_DAEMON_OPTIONS_H
+
+#include <stdio.h>
+
+#include "addr.h"
+#include "err.h"
+
+#define OPTIONS_NETS_MAX 16 /* --cluster-cidr: one or two in any real cluster */
+
+enum print_stage { PRINT_NONE, PRINT_OBJECTS, PRINT_MODEL, PRINT_ACTUAL, PRINT_PLAN };
+
+struct options {
+	const char *manifests;
+	const char *proxy_mode; /* "ipvs", "iptables" */
+	char node_name[256];
+	char scheduler[16];
+	struct ip_prefix cluster_nets[OPTIONS_NETS_MAX];
+	size_t n_cluster_nets;
+	struct ip_prefix service_ranges[2]; /* at most one a family, in the order given */
+	uint64_t drain_ms, audit_ms;
+	const char *state_dir, *run_dir;
+	enum print_stage print;
+	bool once, cleanup, help, version;
+	int verbosity; /* -v: 0 info, 1 and up debug; -1 warnings only */
+};
+
+/* Fills `ret_options` from the command line. -EINVAL with the flag and the remedy in `err`. */
+int options_parse(int argc, char **argv, struct options *ret_options, struct err *err);
+void options_help(FILE *out);
+
+#endif

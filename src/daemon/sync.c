@@ -1,0 +1,676 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sync.h. The order of a pass: read the kernel, take the source whole, desired for every dirty
+ * Service, then step until nothing is left; later passes the same with what changed. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backend.h"
+#include "daemon/child.h"
+#include "daemon/status.h"
+#include "daemon/sync.h"
+#include "log.h"
+#include "model/claims.h"
+#include "source/manifest.h"
+
+#define READ_RETRY_MS    1000
+#define ONCE_PATIENCE_MS 5000 /* how long --once waits for what is being retried */
+
+enum exit_code { EXIT_DONE = 0, EXIT_CANNOT = 1, EXIT_INCOMPLETE = 3 };
+
+struct sync {
+	uv_loop_t *loop;
+	struct options options;
+	char state_path[512];
+
+	struct cache *cache;
+	struct claims *claims;
+	struct model *model;
+	struct status *status;
+	struct desired_config desired;
+
+	const struct backend_ops *ops;
+	struct backend *be;
+	struct backend_config be_config;
+	struct backend_env env;
+
+	struct manifest_source *source;
+	bool source_complete, kernel_read, marked_all, announced, stopping;
+	bool backend_waits; /* for env.wake */
+	char **dirty;       /* keys being computed, [next_dirty, n_dirty) left */
+	size_t n_dirty, next_dirty;
+	int exit_code;
+
+	uv_idle_t work;   /* active while there is work; its empty twin makes the loop not block */
+	uv_timer_t timer; /* the backend's tick, retries of read */
+	uv_prepare_t before_poll;
+	uv_check_t after_poll;
+	uv_poll_t polls[4];
+	size_t n_polls;
+	uv_signal_t signals[4];
+	size_t n_signals;
+
+	uint64_t opened_ms, complete_ms, desired_us, kernel_us, read_us, turn_start_us,
+		longest_turn_us;
+	uint64_t once_deadline_ms;
+};
+
+static uint64_t clock_us(clockid_t id)
+{
+	struct timespec now;
+
+	clock_gettime(id, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static uint64_t boottime_ms(void *ctx)
+{
+	(void)ctx;
+	return clock_us(CLOCK_BOOTTIME) / 1000;
+}
+
+static void on_work(uv_idle_t *idle);
+
+static void wake(struct sync *sync)
+{
+	if (!sync->stopping)
+		uv_idle_start(&sync->work, on_work);
+}
+
+static void stop(struct sync *sync, int exit_code)
+{
+	sync->stopping = true;
+	sync->exit_code = exit_code;
+	uv_idle_stop(&sync->work);
+	uv_stop(sync->loop);
+}
+
+/* ---- what the backend uses ---- */
+
+static int env_run(void *ctx, const char *const argv[], const char *input, size_t input_len,
+		   uint64_t deadline_ms, child_done_fn done, void *arg)
+{
+	struct sync *sync = ctx;
+
+	return child_run(sync->loop, argv, input, input_len, deadline_ms, done, arg);
+}
+
+static void env_report(void *ctx, const struct fe_key *key, enum outcome outcome,
+		       const char *reason)
+{
+	struct sync *sync = ctx;
+	const struct frontend *fe = model_find(sync->model, key);
+	char text[FE_KEY_TEXT_MAX], subject[FE_KEY_TEXT_MAX + 400];
+
+	fe_key_format(key, text);
+	snprintf(subject, sizeof(subject), "%s%s%s", text, fe ? " " : "", fe ? fe->owner : "");
+	if (outcome == R_DONE && !status_count(sync->status))
+		return;
+	if (outcome == R_DONE || outcome == R_DRIFT || outcome == R_UNKNOWN)
+		status_set(sync->status, "kernel", subject, NULL);
+	else
+		status_set(sync->status, "kernel", subject,
+			   reason ? reason : outcome_name(outcome));
+}
+
+static void env_wake(void *ctx)
+{
+	struct sync *sync = ctx;
+
+	sync->backend_waits = false;
+	wake(sync);
+}
+
+static void on_claim_waits(void *arg, const char *owner, const struct fe_key *key,
+			   const char *winner)
+{
+	struct sync *sync = arg;
+	char text[FE_KEY_TEXT_MAX], subject[FE_KEY_TEXT_MAX + 400], reason[512];
+
+	snprintf(subject, sizeof(subject), "%s %s", owner, fe_key_format(key, text));
+	snprintf(reason, sizeof(reason), "waits: the older Service %s has this address and port",
+		 winner ? winner : "");
+	status_set(sync->status, "claim", subject, winner ? reason : NULL);
+}
+
+/* ---- what the source uses ---- */
+
+static void own_node_changed(struct sync *sync, const struct node *node)
+{
+	struct ip_addr addrs[2] = {0};
+
+	for (size_t i = 0; i < node->n_addrs; i++) {
+		struct ip_addr *slot = &addrs[node->addrs[i].family == AF_INET6];
+
+		if (!addr_is_set(slot))
+			*slot = node->addrs[i];
+	}
+	if (sync->be && sync->ops->set_node_addrs)
+		sync->ops->set_node_addrs(sync->be, addrs);
+}
+
+static void sink_put(void *ctx, union object *object)
+{
+	struct sync *sync = ctx;
+
+	if (object->meta.kind == OBJ_NODE &&
+	    strcmp(object->meta.name, sync->options.node_name) == 0)
+		own_node_changed(sync, &object->node);
+	if (cache_put(sync->cache, object) < 0)
+		log_error("out of memory, an object is lost", "");
+}
+
+static void sink_remove(void *ctx, enum obj_kind kind, const char *ns, const char *name)
+{
+	struct sync *sync = ctx;
+
+	cache_remove(sync->cache, kind, ns, name);
+}
+
+static void sink_commit(void *ctx, bool complete)
+{
+	struct sync *sync = ctx;
+
+	if (complete && !sync->source_complete) {
+		sync->source_complete = true;
+		sync->complete_ms = boottime_ms(NULL);
+		log_info("manifests read",
+			 "services=%zu slices=%zu endpoints=%zu pods=%zu nodes=%zu ms=%" PRIu64,
+			 cache_count(sync->cache, OBJ_SERVICE), cache_count(sync->cache, OBJ_SLICE),
+			 cache_count(sync->cache, OBJ_ENDPOINTS), cache_count(sync->cache, OBJ_POD),
+			 cache_count(sync->cache, OBJ_NODE), sync->complete_ms - sync->opened_ms);
+	}
+	wake(sync);
+}
+
+static void sink_problem(void *ctx, const char *subject, const char *text)
+{
+	struct sync *sync = ctx;
+
+	status_set(sync->status, "source", subject, text);
+}
+
+/* ---- stages, a slice each; true = there is more of it now ---- */
+
+static void read_failed(struct sync *sync, const struct err *err)
+{
+	log_error("kernel not read", "error=\"%s\"", err->text);
+	if (sync->options.once || sync->options.print || sync->options.cleanup)
+		stop(sync, EXIT_CANNOT);
+	else
+		uv_timer_start(&sync->timer, sync->timer.timer_cb, READ_RETRY_MS, 0);
+}
+
+static bool stage_read(struct sync *sync)
+{
+	uint64_t start_us = clock_us(CLOCK_MONOTONIC);
+	struct err err = {0};
+	int rc = sync->ops->read(sync->be, SYNC_SLICE_US, &err);
+
+	sync->read_us += clock_us(CLOCK_MONOTONIC) - start_us;
+	if (rc == -EAGAIN) {
+		sync->backend_waits = true;
+		return false;
+	}
+	if (rc < 0) {
+		read_failed(sync, &err);
+		return false;
+	}
+	sync->kernel_read = rc == 0;
+	return true;
+}
+
+static int compute_service(struct sync *sync, const char *key)
+{
+	struct svc_inputs inputs;
+	struct svc_want want;
+	int rc = cache_inputs(sync->cache, key, &inputs);
+
+	if (rc == 0)
+		rc = desired_compute(&sync->desired, &inputs, &want);
+	free(inputs.pods);
+	if (rc < 0)
+		return rc;
+	status_set(sync->status, "service", key, want.note);
+	rc = claims_update(sync->claims, key, &want, sync->model);
+	svc_want_done(&want);
+	return rc;
+}
+
+static bool stage_desired(struct sync *sync)
+{
+	uint64_t start_us = clock_us(CLOCK_MONOTONIC), now_us = start_us;
+
+	if (sync->next_dirty == sync->n_dirty) {
+		ssize_t n;
+
+		free(sync->dirty);
+		sync->dirty = NULL;
+		sync->next_dirty = sync->n_dirty = 0;
+		n = cache_take_dirty(sync->cache, &sync->dirty);
+		sync->n_dirty = n > 0 ? (size_t)n : 0;
+	}
+	while (sync->next_dirty < sync->n_dirty && now_us < start_us + SYNC_SLICE_US) {
+		if (compute_service(sync, sync->dirty[sync->next_dirty++]) < 0)
+			log_error("out of memory, a Service is not computed", "");
+		now_us = clock_us(CLOCK_MONOTONIC);
+	}
+	sync->desired_us += now_us - start_us;
+	return sync->next_dirty < sync->n_dirty;
+}
+
+static int stage_mark(struct sync *sync)
+{
+	cleanup_free struct fe_key *keys = NULL;
+	ssize_t n = model_take_changes(sync->model, &keys);
+
+	if (n < 0)
+		return (int)n;
+	if (!sync->marked_all) {
+		sync->marked_all = true;
+		return sync->ops->mark(sync->be, sync->model, NULL, 0);
+	}
+	return n ? sync->ops->mark(sync->be, sync->model, keys, (size_t)n) : 0;
+}
+
+static bool stage_step(struct sync *sync)
+{
+	uint64_t start_us = clock_us(CLOCK_MONOTONIC);
+	int rc = sync->ops->step(sync->be, sync->model, SYNC_SLICE_US);
+
+	sync->kernel_us += clock_us(CLOCK_MONOTONIC) - start_us;
+	sync->backend_waits = rc == -EAGAIN;
+	return rc > 0;
+}
+
+static int print_stage(struct sync *sync)
+{
+	switch (sync->options.print) {
+	case PRINT_OBJECTS:
+		return cache_print(sync->cache, stdout);
+	case PRINT_MODEL:
+		model_print(sync->model, stdout);
+		return 0;
+	case PRINT_ACTUAL:
+		return sync->ops->print_actual(sync->be, stdout);
+	case PRINT_PLAN:
+		return sync->ops->print_plan(sync->be, sync->model, stdout);
+	case PRINT_NONE:
+		break;
+	}
+	return 0;
+}
+
+static int verdict(const struct sync *sync)
+{
+	return status_count(sync->status) ? EXIT_INCOMPLETE : EXIT_DONE;
+}
+
+static void end_print(struct sync *sync)
+{
+	int rc = print_stage(sync);
+
+	if (rc == 0 && fflush(stdout) != 0)
+		rc = -errno;
+	if (rc < 0)
+		log_error("cannot print", "error=\"%s\"", strerror(-rc));
+	stop(sync, rc < 0 ? EXIT_CANNOT : verdict(sync));
+}
+
+static void announce(struct sync *sync)
+{
+	uint64_t now_ms = boottime_ms(NULL);
+
+	if (sync->announced)
+		return;
+	sync->announced = true;
+	log_info("in the kernel",
+		 "mode=%s frontends=%zu waiting=%zu failed=%zu total_ms=%" PRIu64
+		 " source_ms=%" PRIu64 " desired_ms=%" PRIu64 " read_ms=%" PRIu64
+		 " program_ms=%" PRIu64,
+		 sync->ops->name, model_count(sync->model), claims_waiting(sync->claims),
+		 status_count_kind(sync->status, "kernel"), now_ms - sync->opened_ms,
+		 sync->complete_ms - sync->opened_ms, sync->desired_us / 1000, sync->read_us / 1000,
+		 sync->kernel_us / 1000);
+}
+
+static void on_timer(uv_timer_t *timer);
+
+/* Nothing is left to do now: when is the next time? */
+static void schedule_tick(struct sync *sync)
+{
+	uint64_t now_ms = boottime_ms(NULL), next_ms;
+
+	if (!sync->marked_all || sync->backend_waits || sync->options.print)
+		return;
+	next_ms = sync->ops->tick(sync->be, sync->model, now_ms);
+	if (next_ms != UINT64_MAX)
+		uv_timer_start(&sync->timer, on_timer, next_ms > now_ms ? next_ms - now_ms : 0, 0);
+}
+
+static void once_done(struct sync *sync)
+{
+	uint64_t now_ms = boottime_ms(NULL);
+
+	if (!sync->once_deadline_ms)
+		sync->once_deadline_ms = now_ms + ONCE_PATIENCE_MS;
+	if (!status_count_kind(sync->status, "kernel") || now_ms >= sync->once_deadline_ms)
+		stop(sync, verdict(sync));
+}
+
+static void on_settled(struct sync *sync)
+{
+	announce(sync);
+	if (sync->options.once)
+		once_done(sync);
+}
+
+static bool stage_cleanup(struct sync *sync)
+{
+	struct err err = {0};
+	int rc = sync->ops->cleanup(sync->be, &err);
+
+	if (rc == -EAGAIN) {
+		sync->backend_waits = true;
+		return false;
+	}
+	if (rc < 0)
+		log_error("cleanup failed", "error=\"%s\"", err.text);
+	else
+		log_info("everything of vipd's is removed from the kernel", "mode=%s",
+			 sync->ops->name);
+	stop(sync, rc < 0 ? EXIT_CANNOT : EXIT_DONE);
+	return false;
+}
+
+/* One slice of the first stage that has work. True: come again at once. */
+static bool work_slice(struct sync *sync)
+{
+	enum print_stage print = sync->options.print;
+
+	if (sync->options.cleanup)
+		return stage_cleanup(sync);
+	if (sync->be && !sync->kernel_read)
+		return stage_read(sync);
+	if (print == PRINT_ACTUAL) {
+		end_print(sync);
+		return false;
+	}
+	if (!sync->source_complete)
+		return false; /* unknown is not empty: nothing is computed from half a source */
+	if (print == PRINT_OBJECTS) {
+		end_print(sync);
+		return false;
+	}
+	if (stage_desired(sync))
+		return true;
+	if (print == PRINT_MODEL) {
+		end_print(sync);
+		return false;
+	}
+	if (stage_mark(sync) < 0)
+		return true;
+	if (print == PRINT_PLAN) {
+		end_print(sync);
+		return false;
+	}
+	if (stage_step(sync))
+		return true;
+	if (!sync->backend_waits)
+		on_settled(sync);
+	return false;
+}
+
+static void on_work(uv_idle_t *idle)
+{
+	struct sync *sync = idle->data;
+
+	if (sync->backend_waits && sync->source_complete && sync->marked_all) {
+		stage_desired(sync); /* computing goes on while the backend waits */
+		uv_idle_stop(idle);
+		return;
+	}
+	if (work_slice(sync) || sync->stopping)
+		return;
+	uv_idle_stop(idle);
+	schedule_tick(sync);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	wake(timer->data);
+}
+
+/* ---- notifications, signals, the length of turns ---- */
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+	struct sync *sync = poll->data;
+	int fd;
+
+	(void)status, (void)events;
+	if (uv_fileno((uv_handle_t *)poll, &fd) == 0)
+		sync->ops->on_fd(sync->be, sync->model, fd);
+	wake(sync);
+}
+
+static void print_counters(struct sync *sync)
+{
+	cleanup_free char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return;
+	sync->ops->print_counters(sync->be, out);
+	fprintf(out, "loop_longest_turn_us %" PRIu64 "\nnot_in_order %zu\n", sync->longest_turn_us,
+		status_count(sync->status));
+	if (fclose(out) != 0)
+		return;
+	for (char *p = text; *p; p++)
+		*p = (char)(*p == ' ' ? '=' : *p == '\n' ? ' ' : *p);
+	log_info("counters", "%s", text);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct sync *sync = handle->data;
+
+	if (number == SIGUSR1) {
+		if (sync->be)
+			print_counters(sync);
+		return;
+	}
+	if (number == SIGHUP)
+		return; /* the folder is followed; there is no configuration to read again */
+	log_info("stopping, the kernel's state stays as it is", "signal=%d", number);
+	if (sync->be)
+		print_counters(sync);
+	stop(sync, sync->options.once || sync->options.print ? EXIT_CANNOT : EXIT_DONE);
+}
+
+static void turn_ends(uv_prepare_t *prepare)
+{
+	struct sync *sync = prepare->data;
+	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+
+	if (sync->turn_start_us && now_us - sync->turn_start_us > sync->longest_turn_us)
+		sync->longest_turn_us = now_us - sync->turn_start_us;
+	sync->turn_start_us = now_us;
+}
+
+/* What happened between prepare and check was waiting, unless there was work to do at once. */
+static void turn_begins(uv_check_t *check)
+{
+	struct sync *sync = check->data;
+
+	sync->turn_start_us = clock_us(CLOCK_MONOTONIC);
+}
+
+static void start_handles(struct sync *sync)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+
+	uv_idle_init(sync->loop, &sync->work);
+	uv_timer_init(sync->loop, &sync->timer);
+	uv_prepare_init(sync->loop, &sync->before_poll);
+	uv_check_init(sync->loop, &sync->after_poll);
+	sync->work.data = sync->timer.data = sync;
+	sync->before_poll.data = sync->after_poll.data = sync;
+	uv_prepare_start(&sync->before_poll, turn_ends);
+	uv_check_start(&sync->after_poll, turn_begins);
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		uv_signal_init(sync->loop, &sync->signals[i]);
+		sync->signals[i].data = sync;
+		uv_signal_start(&sync->signals[i], on_signal, numbers[i]);
+	}
+	sync->n_signals = ARRAY_SIZE(numbers);
+}
+
+static void start_polls(struct sync *sync)
+{
+	int fds[ARRAY_SIZE(sync->polls)];
+	size_t n = sync->ops->fds(sync->be, fds, ARRAY_SIZE(fds));
+
+	for (size_t i = 0; i < n; i++) {
+		if (uv_poll_init(sync->loop, &sync->polls[i], fds[i]) < 0)
+			continue;
+		sync->polls[i].data = sync;
+		uv_poll_start(&sync->polls[i], UV_READABLE, on_readable);
+		sync->n_polls = i + 1;
+	}
+}
+
+/* ---- open and close ---- */
+
+static bool needs_backend(const struct options *options)
+{
+	return options->print != PRINT_OBJECTS && options->print != PRINT_MODEL;
+}
+
+static int open_backend(struct sync *sync, struct err *err)
+{
+	const struct options *options = &sync->options;
+	const char *name = options->node_name;
+
+	sync->ops = strcmp(options->proxy_mode, "iptables") == 0 ? &iptables_backend_ops
+								 : &ipvs_backend_ops;
+	if (!needs_backend(options))
+		return 0;
+	sync->env = (struct backend_env){
+		.ctx = sync,
+		.now_ms = boottime_ms,
+		.run = env_run,
+		.report = env_report,
+		.wake = env_wake,
+	};
+	sync->be_config = (struct backend_config){
+		.scheduler = options->scheduler,
+		.local_nets = options->cluster_nets,
+		.n_local_nets = options->n_cluster_nets,
+		.drain_ms = options->drain_ms,
+		.audit_ms = options->audit_ms,
+		.shuffle_seed = util_hash(UTIL_HASH_SEED, name, strlen(name)),
+		.run_dir = options->run_dir,
+		.read_only = options->print != PRINT_NONE,
+	};
+	return sync->ops->open(&sync->be_config, &sync->env, &sync->be, err);
+}
+
+static int open_source(struct sync *sync, struct err *err)
+{
+	const struct options *options = &sync->options;
+	const struct source_sink sink = {
+		.ctx = sync,
+		.put = sink_put,
+		.remove = sink_remove,
+		.commit = sink_commit,
+		.problem = sink_problem,
+	};
+	struct manifest_config config = {
+		.dir = options->manifests,
+		.state_path = sync->state_path,
+		.read_only = options->print != PRINT_NONE,
+		.watch = !options->once && options->print == PRINT_NONE,
+	};
+
+	if (options->cleanup || options->print == PRINT_ACTUAL)
+		return 0;
+	memcpy(config.cluster_ranges, options->service_ranges, sizeof(config.cluster_ranges));
+	snprintf(sync->state_path, sizeof(sync->state_path), "%s/manifests.json",
+		 options->state_dir);
+	return manifest_open(sync->loop, &config, &sink, &sync->source, err);
+}
+
+int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_sync,
+	      struct err *err)
+{
+	struct sync *sync = calloc(1, sizeof(*sync));
+	int rc;
+
+	if (!sync)
+		return err_set(err, -ENOMEM, "no memory");
+	sync->loop = loop;
+	sync->options = *options;
+	sync->desired.node_name = sync->options.node_name;
+	sync->opened_ms = boottime_ms(NULL);
+	sync->cache = cache_new();
+	sync->model = model_new();
+	sync->status = status_new();
+	sync->claims = claims_new(on_claim_waits, sync);
+	start_handles(sync);
+	if (!sync->cache || !sync->model || !sync->status || !sync->claims)
+		rc = err_set(err, -ENOMEM, "no memory");
+	else
+		rc = open_backend(sync, err);
+	if (rc == 0)
+		rc = open_source(sync, err);
+	if (rc < 0) {
+		sync_close(sync);
+		return rc;
+	}
+	*ret_sync = sync;
+	return 0;
+}
+
+int sync_run(struct sync *sync)
+{
+	if (sync->be && !sync->options.print && !sync->options.cleanup)
+		start_polls(sync);
+	if (!sync->options.cluster_nets[0].addr.family && !sync->options.print &&
+	    !sync->options.cleanup)
+		log_info("no --cluster-cidr: clients from outside the cluster keep their address",
+			 "");
+	wake(sync);
+	uv_run(sync->loop, UV_RUN_DEFAULT);
+	return sync->exit_code;
+}
+
+static void close_any(uv_handle_t *handle, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(handle))
+		uv_close(handle, NULL);
+}
+
+void sync_close(struct sync *sync)
+{
+	if (!sync)
+		return;
+	manifest_close(sync->source);
+	for (size_t i = 0; i < sync->n_polls; i++)
+		uv_poll_stop(&sync->polls[i]);
+	uv_walk(sync->loop, close_any, NULL);
+	uv_run(sync->loop, UV_RUN_DEFAULT);
+	if (sync->be)
+		sync->ops->close(sync->be);
+	claims_free(sync->claims);
+	model_free(sync->model);
+	cache_free(sync->cache);
+	status_free(sync->status);
+	free(sync->dirty);
+	free(sync);
+}
