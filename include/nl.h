@@ -13,7 +13,7 @@
 
 #include "err.h"
 
-struct nl_sock;  /* a connection: one socket for changes, one for dumps (one dump may be open) */
+struct nl_conn;  /* a connection: one socket for changes, one for dumps (one dump may be open) */
 struct nl_batch; /* messages to be sent together */
 
 /* What went over a connection; for metrics and for tests that count. */
@@ -26,18 +26,18 @@ struct nl_counters {
 };
 
 /* `protocol`: NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER. */
-int nl_sock_open(int protocol, struct nl_sock **ret_sock, struct err *err);
-void nl_sock_close(struct nl_sock *sock);
+int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err);
+void nl_conn_close(struct nl_conn *conn);
 /* Looks up a generic netlink family (which loads its module) and binds the connection to it: its
  * id is the type of every message begun with NL_TYPE_FAMILY. -ENOENT: not in this kernel. */
-int nl_sock_bind_family(struct nl_sock *sock, const char *family, struct err *err);
-void nl_sock_counters(const struct nl_sock *sock, struct nl_counters *ret_counters);
+int nl_conn_bind_family(struct nl_conn *conn, const char *family, struct err *err);
+void nl_conn_counters(const struct nl_conn *conn, struct nl_counters *ret_counters);
 
 /* A batch holds at most NL_BATCH_BYTES; a message that does not fit any more is refused with
  * -ENOSPC: send, then put it again. */
 #define NL_BATCH_BYTES (64 * 1024)
 #define NL_TYPE_FAMILY 0
-struct nl_batch *nl_batch_new(struct nl_sock *sock);
+struct nl_batch *nl_batch_new(struct nl_conn *conn);
 void nl_batch_free(struct nl_batch *batch);
 
 /* Begins a message: netlink header, then `header_len` bytes of `header` (genlmsghdr, rtmsg,
@@ -51,8 +51,8 @@ void nl_put_u16(struct nl_batch *batch, uint16_t attr, uint16_t value);
 void nl_put_u32(struct nl_batch *batch, uint16_t attr, uint32_t value);
 void nl_put_u64(struct nl_batch *batch, uint16_t attr, uint64_t value);
 void nl_put_string(struct nl_batch *batch, uint16_t attr, const char *text); /* with NUL */
-size_t nl_nest_begin(struct nl_batch *batch, uint16_t attr);                 /* sets NLA_F_NESTED */
-void nl_nest_end(struct nl_batch *batch, size_t nest);
+struct nlattr *nl_nest_begin(struct nl_batch *batch, uint16_t attr);         /* sets NLA_F_NESTED */
+void nl_nest_end(struct nl_batch *batch, struct nlattr *nest);
 int nl_batch_end(struct nl_batch *batch);
 void nl_batch_abort(struct nl_batch *batch);
 size_t nl_batch_count(const struct nl_batch *batch);
@@ -75,8 +75,8 @@ int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg);
  * becomes true if the kernel says the table changed meanwhile (NLM_F_DUMP_INTR): what was seen is
  * there, what was not seen may be. nl_dump_cancel drops an open dump. */
 int nl_dump_start(struct nl_batch *batch);
-int nl_dump_next(struct nl_sock *sock, nl_msg_fn fn, void *arg, bool *ret_interrupted);
-void nl_dump_cancel(struct nl_sock *sock);
+int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted);
+void nl_dump_cancel(struct nl_conn *conn);
 
 /* Notifications: a socket of its own in the groups given (numbers, not bits). read: all that is
  * there now; `own` tells messages that `self` caused itself (by port id). -ENOBUFS: some were lost:
@@ -84,7 +84,7 @@ void nl_dump_cancel(struct nl_sock *sock);
 struct nl_monitor;
 typedef void (*nl_event_fn)(const struct nlmsghdr *msg, bool own, void *arg);
 int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
-		    const struct nl_sock *self, struct nl_monitor **ret_monitor, struct err *err);
+		    const struct nl_conn *self, struct nl_monitor **ret_monitor, struct err *err);
 void nl_monitor_close(struct nl_monitor *monitor);
 int nl_monitor_fd(const struct nl_monitor *monitor);
 int nl_monitor_read(struct nl_monitor *monitor, nl_event_fn fn, void *arg);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connections: opening, buffer sizes, raw send and receive. libnl makes and binds the sockets; the
+ * bytes go past it, so that the kernel's errno arrives as it was. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <netlink/genl/ctrl.h>
+#include <netlink/genl/genl.h>
+
+#include "conn.h"
+
+/* The FORCE variants need CAP_NET_ADMIN and pass net.core.[rw]mem_max. */
+static void set_buffer(int fd, int forced, int plain, int bytes)
+{
+	if (setsockopt(fd, SOL_SOCKET, forced, &bytes, sizeof(bytes)) < 0)
+		setsockopt(fd, SOL_SOCKET, plain, &bytes, sizeof(bytes));
+}
+
+int conn_socket(int protocol, struct nl_sock **ret_sock, struct err *err)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int one = 1, fd, rc;
+
+	if (!sock)
+		return err_set(err, -ENOMEM, "no memory for a netlink socket");
+	errno = 0;
+	rc = nl_connect(sock, protocol);
+	if (rc < 0) {
+		int code = errno ? -errno : -EIO;
+
+		nl_socket_free(sock);
+		return err_set(err, code, "cannot open a netlink socket (protocol %d): %s",
+			       protocol, nl_geterror(rc));
+	}
+	fd = nl_socket_get_fd(sock);
+	set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, CONN_SOCKET_BYTES);
+	set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, CONN_SOCKET_BYTES);
+	/* an error answer then carries the header of its request alone (Linux 4.3) */
+	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
+	*ret_sock = sock;
+	return 0;
+}
+
+int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err)
+{
+	struct nl_conn *conn = calloc(1, sizeof(*conn));
+	int rc;
+
+	if (!conn)
+		return err_set(err, -ENOMEM, "no memory for a netlink connection");
+	conn->protocol = protocol;
+	rc = conn_socket(protocol, &conn->change, err);
+	if (rc == 0)
+		rc = conn_socket(protocol, &conn->dump, err);
+	if (rc < 0) {
+		nl_conn_close(conn);
+		return rc;
+	}
+	*ret_conn = conn;
+	return 0;
+}
+
+void nl_conn_close(struct nl_conn *conn)
+{
+	if (!conn)
+		return;
+	nl_socket_free(conn->change);
+	nl_socket_free(conn->dump);
+	free(conn);
+}
+
+int nl_conn_bind_family(struct nl_conn *conn, const char *family, struct err *err)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	int id = -1;
+
+	/* a socket of its own: libnl's look-up leaves an answer unread on some versions */
+	if (sock && genl_connect(sock) == 0)
+		id = genl_ctrl_resolve(sock, family);
+	nl_socket_free(sock);
+	if (id < 0)
+		return err_set(err, -ENOENT, "the kernel has no generic netlink family %s", family);
+	conn->family_type = (uint16_t)id;
+	return 0;
+}
+
+void nl_conn_counters(const struct nl_conn *conn, struct nl_counters *ret_counters)
+{
+	*ret_counters = conn->counters;
+}
+
+int conn_send(struct nl_sock *sock, const void *data, size_t len)
+{
+	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+	ssize_t n;
+
+	do {
+		n = sendto(nl_socket_get_fd(sock), data, len, 0, (struct sockaddr *)&kernel,
+			   sizeof(kernel));
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : 0;
+}
+
+ssize_t conn_receive(struct nl_conn *conn, struct nl_sock *sock)
+{
+	struct sockaddr_nl from;
+	struct iovec iov = {conn->rx, sizeof(conn->rx)};
+	struct msghdr msg = {
+		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t n;
+
+	do {
+		n = recvmsg(nl_socket_get_fd(sock), &msg, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (from.nl_pid != 0 || (msg.msg_flags & MSG_TRUNC))
+		return 0;
+	return n;
+}
+
+const struct nlmsghdr *conn_next_message(const uint8_t *data, size_t len,
+					 const struct nlmsghdr *msg)
+{
+	size_t at = 0, left;
+	struct nlmsghdr head;
+
+	if (msg)
+		at = (size_t)((const uint8_t *)msg - data) + NLMSG_ALIGN(msg->nlmsg_len);
+	if (at >= len || len - at < sizeof(head))
+		return NULL;
+	left = len - at;
+	memcpy(&head, data + at, sizeof(head));
+	if (head.nlmsg_len < sizeof(head) || head.nlmsg_len > left)
+		return NULL;
+	return (const struct nlmsghdr *)(const void *)(data + at);
+}
+
+int conn_error_code(const struct nlmsghdr *msg)
+{
+	int code = 0;
+
+	if (msg->nlmsg_len >= NLMSG_HDRLEN + sizeof(code))
+		memcpy(&code, (const uint8_t *)msg + NLMSG_HDRLEN, sizeof(code));
+	return code < 0 && code >= -4095 ? code : 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Dumps, one datagram at a time. The kernel makes the next datagram when the last is read, so a
+ * reader that pauses holds nothing up and sees the table as it is then. */
+#include <errno.h>
+
+#include "conn.h"
+
+/* A dump that nobody finished would make the next request EBUSY: read it to its end. */
+void nl_dump_cancel(struct nl_conn *conn)
+{
+	while (conn->dump_open && nl_dump_next(conn, NULL, NULL, NULL) > 0)
+		continue;
+	conn->dump_open = false;
+}
+
+int nl_dump_start(struct nl_batch *batch)
+{
+	struct nl_conn *conn = batch_conn(batch);
+	struct nlmsghdr *request = batch_only_message(batch);
+	int rc;
+
+	if (!request)
+		return -EINVAL;
+	nl_dump_cancel(conn);
+	request->nlmsg_seq = conn->dump_seq = ++conn->seq;
+	request->nlmsg_flags |= NLM_F_DUMP;
+	conn->counters.dumps++;
+	rc = conn_send(conn->dump, request, request->nlmsg_len);
+	batch_reset(batch);
+	conn->dump_open = rc == 0;
+	return rc;
+}
+
+int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted)
+{
+	const struct nlmsghdr *msg = NULL;
+	ssize_t n;
+
+	if (!conn->dump_open)
+		return -EINVAL;
+	n = conn_receive(conn, conn->dump);
+	if (n < 0) {
+		conn->dump_open = n == -ENOBUFS;
+		return n == -EAGAIN ? -EIO : (int)n; /* a dump that ends without its end mark */
+	}
+	while ((msg = conn_next_message(conn->rx, (size_t)n, msg)) != NULL) {
+		int rc = 0;
+
+		if (msg->nlmsg_seq != conn->dump_seq)
+			continue;
+		if ((msg->nlmsg_flags & NLM_F_DUMP_INTR) && ret_interrupted)
+			*ret_interrupted = true;
+		if (msg->nlmsg_type == NLMSG_DONE || msg->nlmsg_type == NLMSG_ERROR) {
+			conn->dump_open = false;
+			return conn_error_code(msg);
+		}
+		if (fn)
+			rc = fn(msg, arg);
+		if (rc < 0)
+			return rc;
+	}
+	return 1;
+}
