@@ -88,7 +88,7 @@ int ipvs_put_timeouts(struct nl_batch *batch, const struct ipvs_timeouts *timeou
 int ipvs_put_daemon(struct nl_batch *batch, int cmd, const struct ipvs_daemon *daemon);
 
 /* Requests that start a dump on a socket; `key` for GET_DEST only. 0 or -errno. */
-int ipvs_dump_start(struct nl_conn *conn, int cmd, const struct ipvs_key *key);
+int ipvs_dump_start(struct nl_batch *batch, int cmd, const struct ipvs_key *key);
 
 /* Decoders of one answer (`msg` with its netlink header; its length was checked against the
  * datagram). Every attribute may be missing, short, repeated or unknown: -EBADMSG when what makes

@@ -41,7 +41,7 @@ struct nl_batch *nl_batch_new(struct nl_conn *conn);
 void nl_batch_free(struct nl_batch *batch);
 
 /* Begins a message: netlink header, then `header_len` bytes of `header` (genlmsghdr, rtmsg,
- * nfgenmsg). NLM_F_REQUEST is added. Then attributes; end (or abort: it is as if never begun).
+ * nfgenmsg). NLM_F_REQUEST is added. Then attributes; end.
  * nl_batch_end returns the message's index, -ENOSPC or -ENOMEM. Put errors are kept until end. */
 int nl_batch_begin(struct nl_batch *batch, uint16_t type, uint16_t flags, const void *header,
 		   size_t header_len);
@@ -54,7 +54,7 @@ void nl_put_string(struct nl_batch *batch, uint16_t attr, const char *text); /* 
 struct nlattr *nl_nest_begin(struct nl_batch *batch, uint16_t attr);         /* sets NLA_F_NESTED */
 void nl_nest_end(struct nl_batch *batch, struct nlattr *nest);
 int nl_batch_end(struct nl_batch *batch);
-void nl_batch_abort(struct nl_batch *batch);
+void nl_batch_reset(struct nl_batch *batch); /* empties it, an unfinished message too */
 size_t nl_batch_count(const struct nl_batch *batch);
 size_t nl_batch_bytes(const struct nl_batch *batch);
 

@@ -116,7 +116,7 @@ typedef void (*kevent_fn)(const struct kevent *event, void *arg);
 
 struct kernel_ops {
 	/* Executes in order. All operations of one call are of one netlink family (services and
-	 * destinations may mix); elements of one call are one transaction: all or none. KV_ADD of
+	 * destinations may mix); elements go in transactions of some 500: all or none. KV_ADD of
 	 * an element that is there is no error. KV_ADD of a binding appends beside an address of
 	 * the same value, KV_SET replaces. 0 when every result was set, -errno when nothing
 	 * could be sent at all (results are set to it). */

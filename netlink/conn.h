@@ -43,6 +43,5 @@ int conn_error_code(const struct nlmsghdr *msg);
 /* nl_batch.c: the only message of a batch, for a get or dump. NULL if there is not exactly one. */
 struct nlmsghdr *batch_only_message(struct nl_batch *batch);
 struct nl_conn *batch_conn(const struct nl_batch *batch);
-void batch_reset(struct nl_batch *batch);
 
 #endif

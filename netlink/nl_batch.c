@@ -51,9 +51,10 @@ struct nl_conn *batch_conn(const struct nl_batch *batch)
 	return batch->conn;
 }
 
-void batch_reset(struct nl_batch *batch)
+void nl_batch_reset(struct nl_batch *batch)
 {
 	batch->len = batch->count = 0;
+	batch->failed = false;
 }
 
 int nl_batch_begin(struct nl_batch *batch, uint16_t type, uint16_t flags, const void *header,
@@ -127,11 +128,6 @@ int nl_batch_end(struct nl_batch *batch)
 	memset(batch->data + batch->len + head->nlmsg_len, 0, len - head->nlmsg_len);
 	batch->len += len;
 	return (int)batch->count++;
-}
-
-void nl_batch_abort(struct nl_batch *batch)
-{
-	batch->failed = false;
 }
 
 size_t nl_batch_count(const struct nl_batch *batch)
@@ -224,7 +220,7 @@ int nl_batch_send(struct nl_batch *batch, int *ret_results)
 	for (size_t i = 0; i < batch->count && (rc < 0 || lost || !through); i++)
 		if (!ret_results[i])
 			ret_results[i] = rc < 0 ? rc : -EINPROGRESS;
-	batch_reset(batch);
+	nl_batch_reset(batch);
 	return rc < 0 ? rc : lost || !through ? -EINPROGRESS : 0;
 }
 
@@ -240,7 +236,7 @@ int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg)
 	request->nlmsg_flags |= NLM_F_ACK;
 	conn->counters.dumps++;
 	rc = conn_send(conn->change, batch->data, batch->len);
-	batch_reset(batch);
+	nl_batch_reset(batch);
 	while (rc == 0) {
 		const struct nlmsghdr *msg = NULL;
 		ssize_t n = conn_receive(conn, conn->change);

@@ -26,7 +26,7 @@ int nl_dump_start(struct nl_batch *batch)
 	request->nlmsg_flags |= NLM_F_DUMP;
 	conn->counters.dumps++;
 	rc = conn_send(conn->dump, request, request->nlmsg_len);
-	batch_reset(batch);
+	nl_batch_reset(batch);
 	conn->dump_open = rc == 0;
 	return rc;
 }
