@@ -331,9 +331,9 @@ def fair_share(standins, count):
 
 # ---- what vipd is given -------------------------------------------------------------------------
 
-def assign_addresses(standins, networks):
-    """An address of each network to everybody who has none; deterministic."""
-    used = {addr for standin in standins for addr in standin.addrs}
+def assign_addresses(standins, networks, taken=()):
+    """An address of each network, none of `taken`, to everybody who has none; deterministic."""
+    used = {addr for standin in standins for addr in standin.addrs} | set(taken)
     pools = [iter(ipaddress.ip_network(net).hosts()) for net in networks]
     for pool in pools:
         next(pool)  # the first is the node's
