@@ -330,7 +330,7 @@ def arguments():
     parser.add_argument("--vipd", required=True)
     parser.add_argument("--vipctl", help="shows the table; ipvsadm without it")
     parser.add_argument("--shown", help="the folder's name for the reader")
-    parser.add_argument("--plain", action="store_true", help="no colour, whatever stdout is")
+    parser.add_argument("--colour", action="store_true")
     parser.add_argument("folder")
     return parser.parse_args()
 
@@ -341,7 +341,7 @@ def interrupted(_signal, _frame):
 
 def main():
     args = arguments()
-    terminal = Terminal(plain=args.plain)
+    terminal = Terminal(args.colour)
     signal.signal(signal.SIGTERM, interrupted)
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the demo prints: headings, tables, one line that grows. Colour only on a terminal."""
-import os
-import sys
+"""What the demo prints: headings, tables, commands, a verdict."""
 
 
 class Terminal:
-    def __init__(self, stream=sys.stdout, plain=False):
-        self.stream = stream
-        self.colour = not plain and stream.isatty() and "NO_COLOR" not in os.environ
+    def __init__(self, colour):
+        self.colour = colour
 
     def _paint(self, code, text):
         return f"\033[{code}m{text}\033[0m" if self.colour else text
 
     def say(self, text=""):
-        print(text, file=self.stream, flush=True)
+        print(text, flush=True)
 
     def heading(self, text):
         self.say("\n" + self._paint("1", text))
