@@ -31,11 +31,7 @@ class Frontend:
     owner: str  # namespace/name:port
     verdict: str
     affinity: bool
-    endpoints: list = dataclasses.field(default_factory=list)  # addresses
-
-    @property
-    def service(self):
-        return self.owner.split(":", 1)[0]
+    endpoints: list = dataclasses.field(default_factory=list)  # addresses that take requests
 
 
 def parse_model(text):
@@ -45,7 +41,7 @@ def parse_model(text):
             addr, port, protocol, owner, verdict, rest = match.groups()
             frontends.append(Frontend(addr.strip("[]"), int(port), protocol, owner, verdict,
                                       " affinity=" in rest))
-        elif (match := ENDPOINT.match(line)) and frontends and match[3] != "0":
+        elif (match := ENDPOINT.match(line)) and " drain" not in match[4] and match[3] != "0":
             frontends[-1].endpoints.append(match[1].strip("[]"))
     return frontends
 
