@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The hosts of the system tests, as network namespaces around the one this runs in, the node.
+
+        a b c   pods on the node, each on a point-to-point link (10.244.1.x, fd00:244:1::x)
+        d e     pods on another node, node2 (10.244.2.x, fd00:244:2::x)
+        client, client2   hosts outside the cluster; only the node has a way to them
+
+A pod's answer to a client outside finds its way back only through the node, or not at all: node2
+does not know the clients. Every pod answers on the ports in PORTS over TCP, UDP and SCTP.
+"""
+import ctypes
+import contextlib
+import os
+import subprocess
+import sys
+
+PORTS = (8080, 8081, 9090)
+HOST_PORT = 2222  # where the node itself listens, on every address
+LOCAL = {"a": 2, "b": 3, "c": 4}
+REMOTE = {"d": 2, "e": 3}
+CLIENTS = {"client": "198.51.100", "client2": "203.0.113"}
+POD_NETS = "10.244.0.0/16,fd00:244::/32"
+SERVICE_NETS = "10.96.0.0/16,fd00:96::/108"
+
+ADDRS = {  # by host, IPv4 and IPv6
+    **{name: (f"10.244.1.{n}", f"fd00:244:1::{n}") for name, n in LOCAL.items()},
+    **{name: (f"10.244.2.{n}", f"fd00:244:2::{n}") for name, n in REMOTE.items()},
+    "client": ("198.51.100.2", "2001:db8:100::2"),
+    "client2": ("203.0.113.2", "2001:db8:113::2"),
+    "node2": ("192.0.2.2", "2001:db8::2"),
+    "node": ("192.0.2.1", "2001:db8::1"),
+}
+NODE_ADDRS = {"192.0.2.1", "2001:db8::1", "198.51.100.1", "2001:db8:100::1", "203.0.113.1",
+              "2001:db8:113::1", "10.244.1.1", "fd00:244:1::1"}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNET = 0x40000000
+
+
+@contextlib.contextmanager
+def inside(host):
+    """This thread in the host's namespace; the node is where it is anyway."""
+    if host == "node":
+        yield
+        return
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{host}", os.O_RDONLY)
+    try:
+        if _libc.setns(there, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+        yield
+    finally:
+        _libc.setns(home, CLONE_NEWNET)
+        os.close(home)
+        os.close(there)
+
+
+def ip(commands, host=None):
+    where = ["-n", host] if host else []
+    done = subprocess.run(["ip", *where, "-batch", "-"], input="\n".join(commands) + "\n",
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"ip {host}: {done.stderr}\n" + "\n".join(commands))
+
+
+def length(addr):
+    return 128 if ":" in addr else 32
+
+
+def _link(host, device, near, far):
+    """A link from the node to a host: `near` and `far` are addresses with their lengths."""
+    ip([f"netns add {host}", f"link add {device} type veth peer name eth0 netns {host}",
+        *[f"addr add {addr} dev {device} nodad" if ":" in addr else f"addr add {addr} dev {device}"
+          for addr in near], f"link set {device} up"])
+    ip(["link set lo up",
+        *[f"addr add {addr} dev eth0 nodad" if ":" in addr else f"addr add {addr} dev eth0"
+          for addr in far], "link set eth0 up"], host)
+
+
+def _pod(name, host, gateways):
+    """A pod on `host` (None: the node), on a link of its own, as the CNI plugin ptp makes it."""
+    device = f"v-{name}"
+    ip([f"netns add {name}"])
+    ip([f"link add {device} type veth peer name eth0 netns {name}",
+        *[f"addr add {addr}/{length(addr)} dev {device}" + (" nodad" if ":" in addr else "")
+          for addr in gateways], f"link set {device} up",
+        *[f"route add {addr}/{length(addr)} dev {device}" for addr in ADDRS[name]]], host)
+    ip(["link set lo up",
+        *[f"addr add {addr}/{length(addr)} dev eth0" + (" nodad" if ":" in addr else "")
+          for addr in ADDRS[name]], "link set eth0 up",
+        *[f"route add {addr}/{length(addr)} dev eth0" for addr in gateways],
+        *[f"route add default via {addr}" for addr in gateways]], name)
+
+
+def sysctl(host, *settings):
+    with inside(host):
+        for setting in settings:
+            name, value = setting.split("=")
+            with open(f"/proc/sys/{name.replace('.', '/')}", "w", encoding="ascii") as out:
+                out.write(value)
+
+
+def build():
+    """All hosts and their links; the node's forwarding of IPv6, which every cluster has on."""
+    forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    _link("node2", "to-node2", ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"])
+    for number, (name, net) in enumerate(CLIENTS.items()):
+        v6 = ADDRS[name][1].rsplit("::", 1)[0]
+        _link(name, f"to-{name}", [f"{net}.1/24", f"{v6}::1/64"], [f"{net}.2/24", f"{v6}::2/64"])
+        ip([f"route add default via {net}.1", f"route add default via {v6}::1"], name)
+        del number
+    for name in LOCAL:
+        _pod(name, None, ("10.244.1.1", "fd00:244:1::1"))
+    sysctl("node", *forward)
+    sysctl("node2", *forward)
+    for name in REMOTE:
+        _pod(name, "node2", ("10.244.2.1", "fd00:244:2::1"))
+    ip(["route add 10.244.2.0/24 via 192.0.2.2", "route add fd00:244:2::/64 via 2001:db8::2"])
+    ip(["route add 10.244.1.0/24 via 192.0.2.1", "route add fd00:244:1::/64 via 2001:db8::1"], "node2")
+
+
+class Servers:
+    """The pods' programs, all in one process (servers.py), which ends with this one's pipe."""
+
+    def __init__(self, program):
+        names = [*LOCAL, *REMOTE]
+        self.process = subprocess.Popen(
+            [program, "serve", f"--ports={','.join(map(str, PORTS))}", *names,
+             f"node:{HOST_PORT}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.process.stdout.readline()
+        if line != "ready\n":
+            raise RuntimeError(f"the pods' servers did not start: {line}")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(5)
+
+
+if __name__ == "__main__":
+    build()
+    sys.exit(0)
