@@ -2,7 +2,7 @@
 /* See decode.h. Field names and defaults: kubernetes.io/docs/reference/kubernetes-api.
  *
  * A field of the wrong type is an error even where its value would not matter much: a quoted "80"
- * is a string, as it is for the API server. Lines come from the tree's `valueint` (source/yaml.h).
+ * is a string, as it is for the API server. Lines come from the tree's `valueint` (source/tree.h).
  */
 #include <errno.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See yaml.h. libyaml's events build the tree on a stack; libyaml knows syntax, this file what a
+/* See tree.h. libyaml's events build the tree on a stack; libyaml knows syntax, this file what a
  * scalar is (yaml.org/type, as go-yaml v2.4 resolves it) and what a merge key does. */
 #include <ctype.h>
 #include <errno.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <yaml.h>
 
-#include "source/yaml.h"
+#include "source/tree.h"
 
 #define ANCHORS_MAX 1024
 
@@ -28,10 +28,10 @@ struct level {
 struct builder {
 	yaml_parser_t parser;
 	int first_line;
-	yaml_tree_fn fn;
+	tree_fn fn;
 	void *arg;
 	struct err *err;
-	struct level stack[YAML_DEPTH_MAX];
+	struct level stack[TREE_DEPTH_MAX];
 	size_t depth;
 	size_t nodes;
 	struct anchor anchors[ANCHORS_MAX];
@@ -39,7 +39,7 @@ struct builder {
 	cJSON *root;
 };
 
-const cJSON *yaml_get(const cJSON *map, const char *name)
+const cJSON *tree_get(const cJSON *map, const char *name)
 {
 	const cJSON *found = NULL;
 
@@ -284,7 +284,7 @@ static int on_begin(struct builder *b, const yaml_event_t *event, bool map)
 
 	if (awaits_key(b))
 		return fail_at(b, event->start_mark.line, "a mapping or sequence as a key");
-	if (b->depth == YAML_DEPTH_MAX)
+	if (b->depth == TREE_DEPTH_MAX)
 		return fail_at(b, event->start_mark.line, "nested too deep");
 	level = &b->stack[b->depth];
 	*level = (struct level){.container = map ? cJSON_CreateObject() : cJSON_CreateArray(),
@@ -301,12 +301,12 @@ static int on_begin(struct builder *b, const yaml_event_t *event, bool map)
 static int merge_map(struct builder *b, cJSON *into, const cJSON *from)
 {
 	if (!cJSON_IsObject(from))
-		return fail_at(b, (size_t)yaml_line(from) - (size_t)b->first_line,
+		return fail_at(b, (size_t)tree_line(from) - (size_t)b->first_line,
 			       "a merge key (<<) needs a mapping or a list of them");
 	for (const cJSON *child = from->child; child; child = child->next) {
 		cJSON *copy;
 
-		if (yaml_get(into, child->string))
+		if (tree_get(into, child->string))
 			continue;
 		copy = cJSON_Duplicate(child, true);
 		if (!copy || !cJSON_AddItemToObject(into, child->string, copy)) {
@@ -363,7 +363,7 @@ static int on_alias(struct builder *b, const yaml_event_t *event)
 		if (strcmp(b->anchors[i].name, name) != 0)
 			continue;
 		b->nodes += b->anchors[i].nodes;
-		if (b->nodes > YAML_NODES_MAX)
+		if (b->nodes > TREE_NODES_MAX)
 			return fail_at(b, event->start_mark.line, "aliases expand to too much");
 		copy = cJSON_Duplicate(b->anchors[i].tree, true);
 		return copy ? attach(b, copy) : -ENOMEM;
@@ -390,7 +390,7 @@ static int on_document_end(struct builder *b)
 
 static int on_event(struct builder *b, const yaml_event_t *event)
 {
-	if (++b->nodes > YAML_NODES_MAX)
+	if (++b->nodes > TREE_NODES_MAX)
 		return fail_at(b, event->start_mark.line, "more values than one document may have");
 	switch (event->type) {
 	case YAML_SCALAR_EVENT:
@@ -480,7 +480,7 @@ static void set_lines(cJSON *node, int line)
 		set_lines(child, line);
 }
 
-static int hand_out_list(cJSON *root, yaml_tree_fn fn, void *arg)
+static int hand_out_list(cJSON *root, tree_fn fn, void *arg)
 {
 	cJSON *items = cJSON_GetObjectItemCaseSensitive(root, "items");
 	int rc = 0;
@@ -500,7 +500,7 @@ static int hand_out_list(cJSON *root, yaml_tree_fn fn, void *arg)
 	return fn(root, false, arg);
 }
 
-static int read_json(const char *text, size_t len, int first_line, yaml_tree_fn fn, void *arg,
+static int read_json(const char *text, size_t len, int first_line, tree_fn fn, void *arg,
 		     struct err *err)
 {
 	const char *at = text, *end = text + len;
@@ -542,7 +542,7 @@ static int count_only(cJSON *tree, bool item, void *arg)
 	return 0;
 }
 
-static int read_yaml(const char *text, size_t len, int first_line, yaml_tree_fn fn, void *arg,
+static int read_yaml(const char *text, size_t len, int first_line, tree_fn fn, void *arg,
 		     struct err *err)
 {
 	struct builder *b = calloc(1, sizeof(*b));
@@ -563,8 +563,7 @@ static int read_yaml(const char *text, size_t len, int first_line, yaml_tree_fn 
 	return rc;
 }
 
-int yaml_read(const char *text, size_t len, int first_line, yaml_tree_fn fn, void *arg,
-	      struct err *err)
+int tree_read(const char *text, size_t len, int first_line, tree_fn fn, void *arg, struct err *err)
 {
 	struct err ignored;
 
