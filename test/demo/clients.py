@@ -11,7 +11,7 @@ import dataclasses
 import socket
 import time
 
-from namespaces import inside
+from lab import hosts
 from standins import KINDS
 
 DEADLINE_SEC = 5
@@ -36,7 +36,7 @@ class Target:
 def open_socket(host, target):
     kind, number = KINDS[target.protocol]
     family = socket.AF_INET6 if ":" in target.addr else socket.AF_INET
-    with inside(host):
+    with hosts.inside(host):
         sock = socket.socket(family, kind, number)
     sock.setblocking(False)
     return sock

@@ -38,6 +38,10 @@ GRACE_SEC = 1.5  # how long a removed Pod goes on answering, as terminating Pods
 SHOWN_MAX = 40  # lines of a table
 
 
+class CannotShow(Exception):
+    """There is nothing to show with these manifests, or on this machine: says why."""
+
+
 class StandInServer:
     """The one process that answers for all stand-ins."""
 
@@ -52,7 +56,7 @@ class StandInServer:
             self.process.stdin.flush()
             answer = self.process.stdout.readline().strip()
         if answer != "ok":
-            raise lab.LabError(f"stand-in {command}: {answer or 'the server ended'}")
+            raise CannotShow(f"stand-in {command}: {answer or 'the server ended'}")
 
     def stop(self):
         self.process.stdin.close()
@@ -171,7 +175,7 @@ class Show:
 
     def request_all(self, frontends):
         pod = next(iter(self.pod_hosts), None)
-        places = [("outside", lab.CLIENT, OUTSIDE_TIMES), ("the node", None, INSIDE_TIMES)]
+        places = [("outside", lab.CLIENT, OUTSIDE_TIMES), ("the node", lab.NODE, INSIDE_TIMES)]
         if pod:
             places.insert(1, (f"Pod {pod}", self.pod_hosts[pod], INSIDE_TIMES))
         for place, host, times in places:
@@ -299,12 +303,12 @@ class Show:
         out.heading(f"1. The manifests in {self.args.shown or self.args.folder}")
         self.show_manifests()
         if not self.app.services:
-            raise lab.LabError("there is no Service in these manifests")
+            raise CannotShow("there is no Service in these manifests")
         out.heading("2. vipd puts them into the kernel")
         self.set_up()
         frontends = self.program()
         if not frontends:
-            raise lab.LabError("none of these Services has an address that a proxy serves")
+            raise CannotShow("none of these Services has an address that a proxy serves")
         out.heading("3. Requests, and who answered")
         self.request_all(frontends)
         scaled = self.choose_scaled(frontends)
@@ -350,7 +354,7 @@ def main():
         try:
             show.run()
             return 1 if show.trouble else 0
-        except (lab.LabError, DaemonError) as error:
+        except (CannotShow, DaemonError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
             terminal.heading(terminal.bad("could not be shown: ") + str(error))
             return 2
         except KeyboardInterrupt:

@@ -17,7 +17,7 @@ import selectors
 import socket
 import sys
 
-from namespaces import inside
+from lab import hosts
 
 BACKLOG = 1024
 REQUEST_MAX = 4096
@@ -41,7 +41,7 @@ class StandIns:
         self.sockets = {}  # name -> its sockets
 
     def start(self, name, netns, addrs, ports):
-        with inside(netns):
+        with hosts.inside(netns):
             for addr in addrs:
                 for protocol, port in ports:
                     self.listen(name, addr, protocol, port)

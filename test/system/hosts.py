@@ -67,7 +67,7 @@ def length(addr):
     return 128 if ":" in addr else 32
 
 
-def _link(host, device, near, far):
+def link(host, device, near, far):
     """A link from the node to a host: `near` and `far` are addresses with their lengths."""
     ip([f"netns add {host}", f"link add {device} type veth peer name eth0 netns {host}",
         *[f"addr add {addr} dev {device} nodad" if ":" in addr else f"addr add {addr} dev {device}"
@@ -77,17 +77,17 @@ def _link(host, device, near, far):
           for addr in far], "link set eth0 up"], host)
 
 
-def _pod(name, host, gateways):
+def pod(name, host, gateways, addrs):
     """A pod on `host` (None: the node), on a link of its own, as the CNI plugin ptp makes it."""
     device = f"v-{name}"
     ip([f"netns add {name}"])
     ip([f"link add {device} type veth peer name eth0 netns {name}",
         *[f"addr add {addr}/{length(addr)} dev {device}" + (" nodad" if ":" in addr else "")
           for addr in gateways], f"link set {device} up",
-        *[f"route add {addr}/{length(addr)} dev {device}" for addr in ADDRS[name]]], host)
+        *[f"route add {addr}/{length(addr)} dev {device}" for addr in addrs]], host)
     ip(["link set lo up",
         *[f"addr add {addr}/{length(addr)} dev eth0" + (" nodad" if ":" in addr else "")
-          for addr in ADDRS[name]], "link set eth0 up",
+          for addr in addrs], "link set eth0 up",
         *[f"route add {addr}/{length(addr)} dev eth0" for addr in gateways],
         *[f"route add default via {addr}" for addr in gateways]], name)
 
@@ -103,18 +103,18 @@ def sysctl(host, *settings):
 def build():
     """All hosts and their links; the node's forwarding of IPv6, which every cluster has on."""
     forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-    _link("node2", "to-node2", ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"])
+    link("node2", "to-node2", ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"])
     for number, (name, net) in enumerate(CLIENTS.items()):
         v6 = ADDRS[name][1].rsplit("::", 1)[0]
-        _link(name, f"to-{name}", [f"{net}.1/24", f"{v6}::1/64"], [f"{net}.2/24", f"{v6}::2/64"])
+        link(name, f"to-{name}", [f"{net}.1/24", f"{v6}::1/64"], [f"{net}.2/24", f"{v6}::2/64"])
         ip([f"route add default via {net}.1", f"route add default via {v6}::1"], name)
         del number
     for name in LOCAL:
-        _pod(name, None, ("10.244.1.1", "fd00:244:1::1"))
+        pod(name, None, ("10.244.1.1", "fd00:244:1::1"), ADDRS[name])
     sysctl("node", *forward)
     sysctl("node2", *forward)
     for name in REMOTE:
-        _pod(name, "node2", ("10.244.2.1", "fd00:244:2::1"))
+        pod(name, "node2", ("10.244.2.1", "fd00:244:2::1"), ADDRS[name])
     ip(["route add 10.244.2.0/24 via 192.0.2.2", "route add fd00:244:2::/64 via 2001:db8::2"])
     ip(["route add 10.244.1.0/24 via 192.0.2.1", "route add fd00:244:1::/64 via 2001:db8::1"], "node2")
 
