@@ -16,6 +16,13 @@ struct status {
 	struct status_entry *entries;
 };
 
+const char *outcome_name(enum outcome outcome)
+{
+	static const char *const names[] = { "done", "retried", "drifted", "refused", "unknown" };
+
+	return names[outcome];
+}
+
 struct status *status_new(void)
 {
 	return calloc(1, sizeof(struct status));
