@@ -48,8 +48,9 @@ def name_in(answer):
 
 
 def failure_name(error):
+    # A datagram that is refused on its own node's way out fails at once with EPERM.
     names = {TimeoutError: "no answer", ConnectionRefusedError: "refused",
-             ConnectionResetError: "reset"}
+             PermissionError: "refused", ConnectionResetError: "reset"}
     return next((name for kind, name in names.items() if isinstance(error, kind)), str(error))
 
 

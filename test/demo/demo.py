@@ -122,8 +122,6 @@ class Show:
         self.show_table(rows)
         for text in self.app.notes:
             self.out.note(text)
-        for name in self.app.unreadable:
-            self.out.note(f"{name} is no YAML; vipd's log says where")
 
     def ports_of(self, workload):
         ports = {port for one in self.app.standins if one.workload == workload for port in one.ports}
@@ -144,6 +142,9 @@ class Show:
         self.out.say(f"  {count(len(frontends), 'virtual server')} in the kernel after {seconds:.1f} s")
         rows = [(one.owner, str(self.target_of(one)), self.behind(one)) for one in frontends]
         self.show_table(rows)
+        for text in self.daemon.complaints():
+            self.out.note("vipd says: " + text)
+            self.expect(False, text)
         self.show_kernel_table()
         return frontends
 
@@ -235,7 +236,7 @@ class Show:
         target = self.target_of(frontend)
         workload = self.by_addr[frontend.endpoints[0]].workload
         start = len(frontend.endpoints)
-        sizes = [start, start + 2, max(start - 2, 1), start + 3, 1, start]
+        sizes = [start, start + 2, max(start - 2, 1), start + 3, 1, max(start, 2)]
         self.out.say(f"  {workload} behind {target}: {RATE} new connections a second, {KEPT} kept open")
         self.hosts.forget_closed_connections()
         load = clients.Load(lab.CLIENT, target, RATE, KEPT)
