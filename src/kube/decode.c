@@ -5,7 +5,6 @@
  * is a string, as it is for the API server. Lines come from the tree's `valueint` (source/tree.h).
  */
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -180,8 +179,8 @@ static bool get_bool(struct decoder *d, const struct path *up, const cJSON *map,
 
 static bool is_whole(const cJSON *node, double min, double max)
 {
-	return cJSON_IsNumber(node) && floor(node->valuedouble) == node->valuedouble &&
-	       node->valuedouble >= min && node->valuedouble <= max;
+	return cJSON_IsNumber(node) && node->valuedouble >= min && node->valuedouble <= max &&
+	       (double)(int64_t)node->valuedouble == node->valuedouble;
 }
 
 /* A whole number in [min, max]; `otherwise` if it is not there. */

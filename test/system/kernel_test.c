@@ -289,7 +289,7 @@ static void test_many(const struct kernel *k)
 	for (unsigned i = 0; i < N; i++)
 		ops[i].verb = KV_DEL;
 	submit(k, ops, N);
-	for (wrong = 0; N && wrong < N && ops[wrong].result == (wrong % 2 ? -ESRCH : 0);)
+	for (wrong = 0; wrong < N && ops[wrong].result == (wrong % 2 ? -ESRCH : 0);)
 		wrong++;
 	check(wrong == N, "and removed again");
 	free(ops);
