@@ -27,9 +27,13 @@ struct nl_counters {
 
 /* `protocol`: NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER. */
 int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err);
+/* The same with one socket for everything: for a program that only reads, since a get must wait for
+ * the end of an open dump. */
+int nl_conn_open_reader(int protocol, struct nl_conn **ret_conn, struct err *err);
 void nl_conn_close(struct nl_conn *conn);
 /* Looks up a generic netlink family (which loads its module) and binds the connection to it: its
- * id is the type of every message begun with NL_TYPE_FAMILY. -ENOENT: not in this kernel. */
+ * id is the type of every message begun with NL_TYPE_FAMILY. -ENOENT: not in this kernel; else what
+ * the kernel said, -EBADMSG for an answer that cannot be read. */
 int nl_conn_bind_family(struct nl_conn *conn, const char *family, struct err *err);
 void nl_conn_counters(const struct nl_conn *conn, struct nl_counters *ret_counters);
 
@@ -73,7 +77,8 @@ int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg);
  * then next until 0. next reads one datagram and calls `fn` for each message in it; a negative
  * return of `fn` ends the dump with it. >0 more, 0 done, -errno. *ret_interrupted (may be NULL)
  * becomes true if the kernel says the table changed meanwhile (NLM_F_DUMP_INTR): what was seen is
- * there, what was not seen may be. nl_dump_cancel drops an open dump. */
+ * there, what was not seen may be. nl_dump_cancel drops an open dump. A datagram that breaks off or
+ * whose lengths are wrong is -EBADMSG: what stood before the fault has been handed over. */
 int nl_dump_start(struct nl_batch *batch);
 int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted);
 void nl_dump_cancel(struct nl_conn *conn);

@@ -17,7 +17,7 @@
 struct nl_conn {
 	int protocol;
 	uint16_t family_type;          /* of the bound generic netlink family */
-	struct nl_sock *change, *dump; /* libnl's sockets */
+	struct nl_sock *change, *dump; /* libnl's sockets; a reader's are one */
 	uint32_t seq;
 	uint32_t dump_seq;
 	bool dump_open;
@@ -26,7 +26,7 @@ struct nl_conn {
 };
 
 /* One datagram from the kernel into conn->rx without waiting: its length, 0 for one that is not
- * the kernel's or is cut, or -errno (-EAGAIN: nothing there). */
+ * the kernel's, or -errno (-EAGAIN: nothing there; -EMSGSIZE: it is cut). */
 ssize_t conn_receive(struct nl_conn *conn, struct nl_sock *sock);
 /* Sends bytes as they are. 0 or -errno. */
 int conn_send(struct nl_sock *sock, const void *data, size_t len);
@@ -37,8 +37,13 @@ int conn_socket(int protocol, struct nl_sock **ret_sock, struct err *err);
  * broken. */
 const struct nlmsghdr *conn_next_message(const uint8_t *data, size_t len,
 					 const struct nlmsghdr *msg);
-/* The -errno in an NLMSG_ERROR or NLMSG_DONE, 0 if none; *ret_seq: of the request. */
+/* The -errno in an NLMSG_ERROR or NLMSG_DONE, 0 if none. */
 int conn_error_code(const struct nlmsghdr *msg);
+
+/* nl_dump.c: one datagram of the dump with this sequence number: `fn` for each message. >0 more to
+ * come, 0 done (*ret_done), the kernel's or the callback's -errno, -EBADMSG. */
+int dump_take_datagram(const uint8_t *data, size_t len, uint32_t seq, nl_msg_fn fn, void *arg,
+		       bool *ret_interrupted, bool *ret_done);
 
 /* nl_batch.c: the only message of a batch, for a get or dump. NULL if there is not exactly one. */
 struct nlmsghdr *batch_only_message(struct nl_batch *batch);

@@ -4,8 +4,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <netlink/genl/ctrl.h>
-#include <netlink/genl/genl.h>
+#include <linux/genetlink.h>
+#include <netlink/attr.h>
+#include <netlink/msg.h>
 
 #include "conn.h"
 
@@ -41,7 +42,7 @@ int conn_socket(int protocol, struct nl_sock **ret_sock, struct err *err)
 	return 0;
 }
 
-int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err)
+static int open_sockets(int protocol, bool two, struct nl_conn **ret_conn, struct err *err)
 {
 	struct nl_conn *conn = calloc(1, sizeof(*conn));
 	int rc;
@@ -50,8 +51,11 @@ int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err)
 		return err_set(err, -ENOMEM, "no memory for a netlink connection");
 	conn->protocol = protocol;
 	rc = conn_socket(protocol, &conn->change, err);
-	if (rc == 0)
+	conn->dump = conn->change;
+	if (rc == 0 && two) {
+		conn->dump = NULL;
 		rc = conn_socket(protocol, &conn->dump, err);
+	}
 	if (rc < 0) {
 		nl_conn_close(conn);
 		return rc;
@@ -60,27 +64,66 @@ int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err)
 	return 0;
 }
 
+int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err)
+{
+	return open_sockets(protocol, true, ret_conn, err);
+}
+
+int nl_conn_open_reader(int protocol, struct nl_conn **ret_conn, struct err *err)
+{
+	return open_sockets(protocol, false, ret_conn, err);
+}
+
 void nl_conn_close(struct nl_conn *conn)
 {
 	if (!conn)
 		return;
+	if (conn->dump != conn->change)
+		nl_socket_free(conn->dump);
 	nl_socket_free(conn->change);
-	nl_socket_free(conn->dump);
 	free(conn);
+}
+
+/* The id in an answer to CTRL_CMD_GETFAMILY. */
+static int take_family(const struct nlmsghdr *msg, void *arg)
+{
+	struct nlattr *tb[CTRL_ATTR_MAX + 1];
+	uint16_t *ret_id = arg;
+
+	if (msg->nlmsg_len < NLMSG_HDRLEN + GENL_HDRLEN ||
+	    nlmsg_parse((struct nlmsghdr *)(uintptr_t)msg, GENL_HDRLEN, tb, CTRL_ATTR_MAX, NULL) ||
+	    !tb[CTRL_ATTR_FAMILY_ID] || nla_len(tb[CTRL_ATTR_FAMILY_ID]) < 2)
+		return -EBADMSG;
+	*ret_id = nla_get_u16(tb[CTRL_ATTR_FAMILY_ID]);
+	return 0;
+}
+
+static int look_up_family(struct nl_conn *conn, const char *family, uint16_t *ret_id)
+{
+	struct genlmsghdr head = {.cmd = CTRL_CMD_GETFAMILY, .version = 1};
+	struct nl_batch *batch = nl_batch_new(conn);
+	int rc;
+
+	if (!batch)
+		return -ENOMEM;
+	nl_batch_begin(batch, GENL_ID_CTRL, 0, &head, sizeof(head));
+	nl_put_string(batch, CTRL_ATTR_FAMILY_NAME, family);
+	rc = nl_batch_end(batch);
+	if (rc >= 0)
+		rc = nl_batch_get(batch, take_family, ret_id);
+	nl_batch_free(batch);
+	return rc;
 }
 
 int nl_conn_bind_family(struct nl_conn *conn, const char *family, struct err *err)
 {
-	struct nl_sock *sock = nl_socket_alloc();
-	int id = -1;
+	int rc = look_up_family(conn, family, &conn->family_type);
 
-	/* a socket of its own: libnl's look-up leaves an answer unread on some versions */
-	if (sock && genl_connect(sock) == 0)
-		id = genl_ctrl_resolve(sock, family);
-	nl_socket_free(sock);
-	if (id < 0)
-		return err_set(err, -ENOENT, "the kernel has no generic netlink family %s", family);
-	conn->family_type = (uint16_t)id;
+	if (rc == -ENOENT)
+		return err_set(err, rc, "the kernel has no generic netlink family %s", family);
+	if (rc < 0)
+		return err_set(err, rc, "cannot look up the generic netlink family %s: %s", family,
+			       strerror(-rc));
 	return 0;
 }
 
@@ -114,9 +157,9 @@ ssize_t conn_receive(struct nl_conn *conn, struct nl_sock *sock)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (from.nl_pid != 0 || (msg.msg_flags & MSG_TRUNC))
+	if (from.nl_pid != 0)
 		return 0;
-	return n;
+	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
 }
 
 const struct nlmsghdr *conn_next_message(const uint8_t *data, size_t len,

@@ -31,27 +31,22 @@ int nl_dump_start(struct nl_batch *batch)
 	return rc;
 }
 
-int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted)
+int dump_take_datagram(const uint8_t *data, size_t len, uint32_t seq, nl_msg_fn fn, void *arg,
+		       bool *ret_interrupted, bool *ret_done)
 {
 	const struct nlmsghdr *msg = NULL;
-	ssize_t n;
+	size_t used = 0;
 
-	if (!conn->dump_open)
-		return -EINVAL;
-	n = conn_receive(conn, conn->dump);
-	if (n < 0) {
-		conn->dump_open = n == -ENOBUFS;
-		return n == -EAGAIN ? -EIO : (int)n; /* a dump that ends without its end mark */
-	}
-	while ((msg = conn_next_message(conn->rx, (size_t)n, msg)) != NULL) {
+	while ((msg = conn_next_message(data, len, msg)) != NULL) {
 		int rc = 0;
 
-		if (msg->nlmsg_seq != conn->dump_seq)
+		used = (size_t)((const uint8_t *)msg - data) + NLMSG_ALIGN(msg->nlmsg_len);
+		if (msg->nlmsg_seq != seq)
 			continue;
 		if ((msg->nlmsg_flags & NLM_F_DUMP_INTR) && ret_interrupted)
 			*ret_interrupted = true;
 		if (msg->nlmsg_type == NLMSG_DONE || msg->nlmsg_type == NLMSG_ERROR) {
-			conn->dump_open = false;
+			*ret_done = true;
 			return conn_error_code(msg);
 		}
 		if (fn)
@@ -59,5 +54,26 @@ int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interr
 		if (rc < 0)
 			return rc;
 	}
-	return 1;
+	return used < len ? -EBADMSG : 1;
+}
+
+int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted)
+{
+	bool done = false;
+	ssize_t n;
+	int rc;
+
+	if (!conn->dump_open)
+		return -EINVAL;
+	n = conn_receive(conn, conn->dump);
+	if (n < 0) {
+		conn->dump_open = n == -ENOBUFS || n == -EMSGSIZE;
+		if (n == -EAGAIN)
+			return -EIO; /* a dump that ends without its end mark */
+		return n == -EMSGSIZE ? -EBADMSG : (int)n;
+	}
+	rc = dump_take_datagram(conn->rx, (size_t)n, conn->dump_seq, fn, arg, ret_interrupted,
+				&done);
+	conn->dump_open = !done;
+	return rc;
 }
