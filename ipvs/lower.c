@@ -339,7 +339,7 @@ int lower_binding(const struct lowering *low, const struct pic_binding *binding)
 	struct kelem elem = kelem_vip(&binding->vip);
 	int rc = 0;
 
-	if (binding->refs) {
+	if (binding->refs > binding->leaving) {
 		if (!binding->elem_vip)
 			rc = emit_elem(low->plan, KV_ADD, &elem, NULL);
 		if (rc == 0 && (!binding->bound || !addr_equal(&binding->src, src)))

@@ -261,11 +261,18 @@ static void fail(struct backend *be, const struct kop *op, struct unit *unit)
 
 /* ---- phases ---- */
 
+static void flush_ledger(struct backend *be)
+{
+	struct err err;
+
+	if (ledger_flush(be->ledger, &err) < 0)
+		log_warn("ledger not written", "error=\"%s\"", err.text);
+}
+
 /* What must be in the ledger before the kernel is told. */
 static void note_ahead(struct backend *be, const struct phase_ops *list)
 {
 	uint64_t deadline_ms = engine_now_ms(be) + be->config.drain_ms;
-	struct err err;
 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct kop *op = &list->ops[i];
@@ -282,8 +289,7 @@ static void note_ahead(struct backend *be, const struct phase_ops *list)
 			ledger_drain(be->ledger, &key, &op->rs.dest.addr, op->rs.dest.port,
 				     deadline_ms);
 	}
-	if (ledger_flush(be->ledger, &err) < 0)
-		log_warn("ledger not written", "error=\"%s\"", err.text);
+	flush_ledger(be);
 }
 
 static void drop_blocked(struct phase_ops *list)
@@ -452,7 +458,7 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 	return 0;
 }
 
-/* Repairs first; what is too much goes when no marked key may still want it. */
+/* A binding is judged when no marked key is left that may want it or let go of it. */
 static void add_repairs(struct backend *be, const struct lowering *low)
 {
 	struct pic_binding *binding = take_ptr(be->pic.dirty_bindings);
@@ -463,7 +469,7 @@ static void add_repairs(struct backend *be, const struct lowering *low)
 		struct pic_binding *next = binding->next_dirty;
 
 		binding->dirty = false;
-		if ((!binding->refs && wait) || lower_binding(low, binding) < 0)
+		if (wait || lower_binding(low, binding) < 0)
 			picture_binding_mark(&be->pic, binding);
 		binding = next;
 	}
@@ -595,6 +601,7 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 		run_phase(be, (enum phase)phase, start_us + budget_us);
 	for (size_t i = 0; i < be->n_slice; i++)
 		finish_unit(be, be->slice_units[i]);
+	flush_ledger(be);
 	ledger_upkeep(be);
 	keep_repairs(be);
 	return be->queue || (be->aux_retry_ms <= engine_now_ms(be) &&

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs behaviour/*.yaml, every case against one daemon that follows its folder all the time."""
+import copy
+import pathlib
+
+import pytest
+import yaml
+
+import behaviour
+import daemon
+
+FILES = sorted(pathlib.Path(__file__).parent.glob("behaviour/*.yaml"))
+
+
+def load():
+    cases = []
+    for path in FILES:
+        for case in yaml.safe_load(path.read_text(encoding="utf-8")):
+            cases.append(pytest.param(len(cases), case, id=f"{path.stem}: {case['case']}"))
+    return cases
+
+
+@pytest.fixture(scope="module")
+def running(lab, tmp_path_factory):
+    del lab
+    one = daemon.Daemon(tmp_path_factory.mktemp("behaviour"), "--drain-timeout=2s")
+    one.start()
+    one.settle()
+    yield one
+    assert one.process.poll() is None, one.tail()
+    one.stop()
+    one.run("--cleanup", check=False)
+
+
+@pytest.mark.parametrize("number, case", load())
+def test_case(running, number, case):
+    only = case.get("modes")
+    if only and daemon.MODE.split("-", maxsplit=1)[0] not in only["modes"]:
+        pytest.skip(only["why"])
+    run = behaviour.Case(running, number, copy.deepcopy(case))
+    try:
+        failures = run.run()
+        assert not failures, "\n".join(failures)
+    finally:
+        run.clean()
