@@ -25,8 +25,9 @@ import time
 
 import clients
 import lab
+import model
 import workloads
-from daemon import Daemon, DaemonError
+from lab import daemon
 from terminal import Terminal, count, spread
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -68,10 +69,10 @@ class Show:
 
     def __init__(self, args, terminal, work):
         self.args, self.out = args, terminal
-        self.folder = pathlib.Path(work) / "manifests"
         self.app = workloads.read_application(args.folder)
         self.servers = self.hosts = None
-        self.daemon = Daemon(args.vipd, self.folder, work)
+        self.daemon = daemon.Daemon(work)
+        self.folder = self.daemon.manifests
         self.pod_hosts = {}  # title -> network namespace
         self.by_addr = {}  # address -> stand-in
         self.trouble = []  # what was not as it should be
@@ -79,7 +80,6 @@ class Show:
     # ---- setting up ----
 
     def copy_manifests(self):
-        self.folder.mkdir()
         for path in workloads.manifest_files(self.args.folder):
             shutil.copy(path, self.folder / path.name)
 
@@ -135,14 +135,16 @@ class Show:
     # ---- 2: in the kernel ----
 
     def program(self):
-        self.out.command(self.daemon.argv)
+        self.out.command(self.daemon.argv())
+        start = time.monotonic()
         self.daemon.start()
-        seconds = self.daemon.wait_until_programmed()
-        frontends = self.daemon.frontends()
+        self.daemon.settle()
+        seconds = time.monotonic() - start
+        frontends = model.parse(self.daemon.run("--print=model")[1])
         self.out.say(f"  {count(len(frontends), 'virtual server')} in the kernel after {seconds:.1f} s")
         rows = [(one.owner, str(self.target_of(one)), self.behind(one)) for one in frontends]
         self.show_table(rows)
-        for text in self.daemon.complaints():
+        for text in self.complaints():
             self.out.note("vipd says: " + text)
             self.expect(False, text)
         self.show_kernel_table()
@@ -151,6 +153,12 @@ class Show:
     @staticmethod
     def target_of(frontend):
         return clients.Target(frontend.protocol, frontend.addr, frontend.port)
+
+    def complaints(self):
+        """What is not in order, in vipd's own words."""
+        log = self.daemon.log_path.read_text(encoding="utf-8", errors="replace")
+        return [line.split('msg="not in order" ', 1)[1] for line in log.split("\n")
+                if 'msg="not in order"' in line]
 
     def behind(self, frontend):
         if not frontend.endpoints:
@@ -327,12 +335,11 @@ class Show:
         for text in self.trouble[:20]:
             self.out.say("  - " + text)
         self.out.say("  vipd's log ends:")
-        self.out.block(self.daemon.log())
+        self.out.block(self.daemon.tail())
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--vipd", required=True)
     parser.add_argument("--vipctl", help="shows the table; ipvsadm without it")
     parser.add_argument("--shown", help="the folder's name for the reader")
     parser.add_argument("--colour", action="store_true")
@@ -355,7 +362,8 @@ def main():
         try:
             show.run()
             return 1 if show.trouble else 0
-        except (CannotShow, DaemonError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        except (CannotShow, OSError, RuntimeError, AssertionError,
+                subprocess.CalledProcessError) as error:
             terminal.heading(terminal.bad("could not be shown: ") + str(error))
             return 2
         except KeyboardInterrupt:

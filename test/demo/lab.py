@@ -10,11 +10,12 @@ import subprocess
 import sys
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / "system"))
+import daemon  # noqa: E402,F401 pylint: disable=wrong-import-position
 import hosts  # noqa: E402 pylint: disable=wrong-import-position
 
 NODE = "node"
 CLIENT = "client"
-POD_NETWORKS = ("10.244.0.0/16", "fd00:244::/64")
+POD_NETWORKS = tuple(hosts.POD_NETS.split(","))
 GATEWAYS = ("10.244.0.1", "fd00:244::1")
 NODE_ADDRS = ("192.0.2.1", "2001:db8::1")
 FORWARDING = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")

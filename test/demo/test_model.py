@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the demo understands of vipd's printers."""
-import daemon
+import model
 
 MODEL = """\
 frontend 10.96.0.10:53/UDP owner=default/names:dns verdict=forward snat=nonlocal priority=2
@@ -11,7 +11,7 @@ frontend [fd00:96::a]:80/TCP owner=shop/web verdict=reject snat=nonlocal affinit
 
 
 def test_model():
-    names, web = daemon.parse_model(MODEL)
+    names, web = model.parse(MODEL)
     assert (names.addr, names.port, names.protocol) == ("10.96.0.10", 53, "UDP")
     assert names.owner == "default/names:dns" and not names.affinity
     assert names.endpoints == ["10.244.0.2"], "a draining endpoint takes no requests"
