@@ -508,6 +508,13 @@ static void element_gone(struct backend *be, const struct kelem *elem)
 	}
 }
 
+static const char *elem_addr(const struct kelem *elem, char buf[ADDR_TEXT_MAX])
+{
+	struct ip_addr addr = addr_make(elem->family, elem->key);
+
+	return addr_format(&addr, buf);
+}
+
 static void on_event(const struct kevent *event, void *arg)
 {
 	struct backend *be = arg;
@@ -531,6 +538,8 @@ static void on_event(const struct kevent *event, void *arg)
 		break;
 	case KE_ELEM_GONE:
 		be->counters.drift++;
+		log_warn("helper element removed by somebody else, restored", "set=%s first=%s",
+			 kset_names[event->elem.set], elem_addr(&event->elem, vip));
 		element_gone(be, &event->elem);
 		break;
 	case KE_ADDRS:

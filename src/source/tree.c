@@ -567,8 +567,11 @@ int tree_read(const char *text, size_t len, int first_line, tree_fn fn, void *ar
 {
 	struct err ignored;
 
-	if (looks_like_json(text, len) &&
-	    read_yaml(text, len, first_line, count_only, NULL, &ignored) < 0)
-		return read_json(text, len, first_line, fn, arg, err);
-	return read_yaml(text, len, first_line, fn, arg, err);
+	if (!looks_like_json(text, len) ||
+	    read_yaml(text, len, first_line, count_only, NULL, err) == 0)
+		return read_yaml(text, len, first_line, fn, arg, err);
+	if (err->code != -EINVAL ||
+	    read_json(text, len, first_line, count_only, NULL, &ignored) < 0)
+		return err->code; /* neither: libyaml's words are the clearer ones */
+	return read_json(text, len, first_line, fn, arg, err);
 }

@@ -18,6 +18,8 @@ ask:  from HOST  to SERVICE[:PORTNAME]  proto, port (of the address)  family 4 o
       spread: even, or {a: 3, d: 1}     sticky: one host all the time
       sees: own (the asker's address), node (one of the node's), any
       refused: at once   dropped: no answer at all
+      mode: ipvs or iptables, where the modes differ by nature (a VIP is no address of the node in
+      iptables mode: what no Service takes goes on to the node's router)
 service: name, namespace, ports [{port, target, name, proto, service_target}], families, endpoints,
       affinity (seconds), scheduler, created, selector, type, headless, ip {4: ..., 6: ...}
 endpoint: HOST or {host, ready, serving, terminating, node}
@@ -31,6 +33,7 @@ import time
 
 import yaml
 
+import daemon
 import hosts
 
 PROTOS = {"TCP": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
@@ -194,6 +197,8 @@ class Case:
     # ---- asking ----
 
     def ask(self, ask):
+        if ask.get("mode") and not daemon.MODE.startswith(ask["mode"]):
+            return
         target, _, port_name = ask["to"].partition(":")
         service = self.services.get(target)
         families = [ask["family"]] if "family" in ask else families_of(service) if service else [4]

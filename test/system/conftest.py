@@ -39,7 +39,8 @@ def vipd(lab, tmp_path):
     yield start
     for one in running:
         one.kill()
-        one.run("--cleanup", check=False)
+        code, _, log = one.run("--cleanup", check=False)
+        assert code == 0, log
 
 
 def kernel_state():

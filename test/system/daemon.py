@@ -44,6 +44,7 @@ class Daemon:
         return [VIPD, f"--manifests={self.manifests}", *self.flags, *extra]
 
     def start(self):
+        assert not self.process or self.process.poll() is not None, "it runs already"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.argv(), stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, env=self.environment)

@@ -115,7 +115,8 @@ def build():
     sysctl("node2", *forward)
     for name in REMOTE:
         pod(name, "node2", ("10.244.2.1", "fd00:244:2::1"), ADDRS[name])
-    ip(["route add 10.244.2.0/24 via 192.0.2.2", "route add fd00:244:2::/64 via 2001:db8::2"])
+    ip(["route add 10.244.2.0/24 via 192.0.2.2", "route add fd00:244:2::/64 via 2001:db8::2",
+        "route add default via 192.0.2.2", "route add default via 2001:db8::2"])
     ip(["route add 10.244.1.0/24 via 192.0.2.1", "route add fd00:244:1::/64 via 2001:db8::1"], "node2")
 
 
