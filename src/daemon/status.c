@@ -18,7 +18,7 @@ struct status {
 
 const char *outcome_name(enum outcome outcome)
 {
-	static const char *const names[] = { "done", "retried", "drifted", "refused", "unknown" };
+	static const char *const names[] = {"done", "retried", "drifted", "refused", "unknown"};
 
 	return names[outcome];
 }
