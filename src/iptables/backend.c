@@ -104,11 +104,14 @@ static void on_saved(void *arg, const struct child_result *result)
 {
 	struct family *f = arg;
 	struct backend *be = f->be;
-	struct saved now;
+	struct saved now = {0};
 
 	if (result->status != 0) {
 		pause_family(f, "save", result);
-	} else if (saved_parse(result->output, &now) == 0) {
+	} else if (saved_parse(result->output, &now) < 0) {
+		saved_done(&now);
+		pause_family(f, "save", &(struct child_result){.status = -ENOMEM, .output = ""});
+	} else {
 		if (f->auditing)
 			note_drift(f, &now);
 		saved_done(&f->have);

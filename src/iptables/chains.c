@@ -63,6 +63,21 @@ struct chain *chain_set_get(struct chain_set *set, enum ipt_table table, const c
 	return found ? &set->items[found - set->items] : chain_set_append(set, table, name);
 }
 
+int chain_add_line(struct chain *chain, const char *line, size_t len)
+{
+	if (!chain)
+		return -ENOMEM;
+	if (!chain->cap) /* the first text is strdup's */
+		chain->cap = chain->len + 1;
+	if (util_grow((void **)&chain->rules, &chain->cap, chain->len + len + 2, 1) < 0)
+		return -ENOMEM;
+	memcpy(chain->rules + chain->len, line, len);
+	chain->len += len;
+	chain->rules[chain->len++] = '\n';
+	chain->rules[chain->len] = '\0';
+	return 0;
+}
+
 int chain_add(struct chain *chain, const char *fmt, ...)
 {
 	char line[1024];
@@ -73,21 +88,11 @@ int chain_add(struct chain *chain, const char *fmt, ...)
 		return -ENOMEM;
 	head = snprintf(line, sizeof(line), "-A %s ", chain->name);
 	va_start(args, fmt);
-	len = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, fmt, args);
+	len = vsnprintf(line + head, sizeof(line) - (size_t)head, fmt, args);
 	va_end(args);
-	if (len < 0 || (size_t)(head + len) >= sizeof(line) - 1)
+	if (len < 0 || (size_t)(head + len) >= sizeof(line))
 		return -ENOMEM;
-	len += head;
-	line[len++] = '\n';
-	if (!chain->cap) { /* the first text is strdup's */
-		chain->cap = chain->len + 1;
-	}
-	if (util_grow((void **)&chain->rules, &chain->cap, chain->len + (size_t)len + 1, 1) < 0)
-		return -ENOMEM;
-	memcpy(chain->rules + chain->len, line, (size_t)len);
-	chain->len += (size_t)len;
-	chain->rules[chain->len] = '\0';
-	return 0;
+	return chain_add_line(chain, line, (size_t)(head + len));
 }
 
 static int chain_cmp(const void *a, const void *b)

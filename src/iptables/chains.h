@@ -33,7 +33,10 @@ struct chain *chain_set_get(struct chain_set *set, enum ipt_table table, const c
 struct chain *chain_set_append(struct chain_set *set, enum ipt_table table, const char *name);
 const struct chain *chain_set_find(const struct chain_set *set, enum ipt_table table,
 				   const char *name);
+/* Appends a rule: "-A CHAIN " and the text; or a whole line, without its newline. 0 or -ENOMEM,
+ * also for a `chain` that is NULL. */
 int chain_add(struct chain *chain, const char *fmt, ...) PRINTF(2, 3);
+int chain_add_line(struct chain *chain, const char *line, size_t len);
 void chain_set_sort(struct chain_set *set);
 void chain_set_done(struct chain_set *set);
 

@@ -8,15 +8,34 @@
 
 /* ---- parse ---- */
 
-static int table_number(const char *name)
+struct line {
+	const char *text; /* not terminated */
+	size_t len;
+};
+
+static bool line_is(const struct line *line, const char *text)
 {
-	for (int i = 0; i < IPT_TABLES; i++)
-		if (strcmp(ipt_table_names[i], name) == 0)
+	return line->len == strlen(text) && memcmp(line->text, text, line->len) == 0;
+}
+
+static bool line_begins(const struct line *line, const char *text)
+{
+	return line->len >= strlen(text) && memcmp(line->text, text, strlen(text)) == 0;
+}
+
+static int table_number(const struct line *line)
+{
+	char text[32];
+
+	for (int i = 0; i < IPT_TABLES; i++) {
+		snprintf(text, sizeof(text), "*%s", ipt_table_names[i]);
+		if (line_is(line, text))
 			return i;
+	}
 	return -1;
 }
 
-static void note_jump(struct saved *saved, enum ipt_table table, const char *line)
+static void note_jump(struct saved *saved, enum ipt_table table, const struct line *line)
 {
 	char text[256];
 
@@ -25,7 +44,7 @@ static void note_jump(struct saved *saved, enum ipt_table table, const char *lin
 
 		snprintf(text, sizeof(text), "-A %s %s -j %s", jump->chain, jump->rule,
 			 jump->target);
-		if (jump->table == table && strcmp(text, line) == 0)
+		if (jump->table == table && line_is(line, text))
 			saved->jumps[i] = true;
 	}
 }
@@ -49,30 +68,40 @@ static struct chain *find_chain(struct parser *parser, const char *name)
 			return chain;
 		}
 	}
-	return NULL;
+	return chain_set_append(set, (enum ipt_table)parser->table, name);
 }
 
-static int parse_line(struct parser *parser, const char *line)
+/* The chain's name behind `skip` characters; false if it cannot be one: it is too long. */
+static bool get_name(const struct line *line, size_t skip, char ret_name[CHAIN_NAME_MAX])
 {
+	size_t len = 0;
+
+	while (skip + len < line->len && line->text[skip + len] != ' ')
+		len++;
+	if (len >= CHAIN_NAME_MAX)
+		return false;
+	memcpy(ret_name, line->text + skip, len);
+	ret_name[len] = '\0';
+	return true;
+}
+
+static int parse_line(struct parser *parser, const struct line *line)
+{
+	enum ipt_table table = (enum ipt_table)parser->table;
 	char name[CHAIN_NAME_MAX];
 
-	if (line[0] == '*') {
-		parser->table = table_number(line + 1);
+	if (line_begins(line, "*")) {
+		parser->table = table_number(line);
 		return 0;
 	}
 	if (parser->table < 0)
 		return 0;
-	if (sscanf(line, ":%31s", name) == 1 && strncmp(name, "KUBE-", 5) == 0)
-		return chain_set_append(&parser->saved->chains, (enum ipt_table)parser->table, name)
-			       ? 0
-			       : -ENOMEM;
-	if (sscanf(line, "-A %31s", name) != 1)
-		return 0;
-	if (strncmp(name, "KUBE-", 5) != 0) {
-		note_jump(parser->saved, (enum ipt_table)parser->table, line);
-		return 0;
-	}
-	return chain_add(find_chain(parser, name), "%s", line + strlen("-A ") + strlen(name) + 1);
+	if (line_begins(line, ":KUBE-") && get_name(line, strlen(":"), name))
+		return chain_set_append(&parser->saved->chains, table, name) ? 0 : -ENOMEM;
+	if (line_begins(line, "-A KUBE-") && get_name(line, strlen("-A "), name))
+		return chain_add_line(find_chain(parser, name), line->text, line->len);
+	note_jump(parser->saved, table, line);
+	return 0;
 }
 
 int saved_parse(const char *text, struct saved *ret_saved)
@@ -82,15 +111,10 @@ int saved_parse(const char *text, struct saved *ret_saved)
 
 	*ret_saved = (struct saved){0};
 	while (*text && rc == 0) {
-		size_t len = strcspn(text, "\n");
-		char line[2048];
+		struct line line = {text, strcspn(text, "\n")};
 
-		if (len < sizeof(line)) {
-			memcpy(line, text, len);
-			line[len] = '\0';
-			rc = parse_line(&parser, line);
-		}
-		text += len + (text[len] == '\n');
+		rc = parse_line(&parser, &line);
+		text += line.len + (text[line.len] == '\n');
 	}
 	chain_set_sort(&ret_saved->chains);
 	return rc;

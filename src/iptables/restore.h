@@ -12,6 +12,8 @@ struct saved {
 	bool jumps[16];          /* by index in ipt_jumps */
 };
 
+/* Anything may stand in `text`: what is no chain, rule or jump of ours is passed over. 0 or
+ * -ENOMEM; saved_done() in any case. */
 int saved_parse(const char *text, struct saved *ret_saved);
 void saved_done(struct saved *saved);
 
