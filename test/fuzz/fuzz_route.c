@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Fuzzes ipvs/route_codec.c: bindings and addresses out of rtnetlink messages. */
+#include "fuzz_message.h"
+#include "route_codec.h"
+
+static void check_addr(const struct ip_addr *addr)
+{
+	static const uint8_t zero[16];
+
+	PROMISE(addr->family != AF_INET || memcmp(addr->bytes + 4, zero, 12) == 0);
+	PROMISE(addr->family == AF_INET || addr->family == AF_INET6);
+}
+
+static void try_all(const struct nlmsghdr *msg)
+{
+	static struct nl_batch *batch;
+	struct kbinding binding, again;
+	struct ip_addr addr;
+
+	if (!batch)
+		batch = nl_batch_new(fuzz_conn());
+	if (route_get_addr(msg, 1, &addr))
+		check_addr(&addr);
+	if (!route_get_binding(msg, &binding))
+		return;
+	check_addr(&binding.vip);
+	nl_batch_reset(batch);
+	PROMISE(route_put_binding(batch, KV_ADD, &binding, 1) == 0);
+	PROMISE(route_get_binding(batch_only_message(batch), &again));
+	PROMISE(memcmp(&binding, &again, sizeof(binding)) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	fuzz_each_message(data, size, try_all);
+	return 0;
+}
