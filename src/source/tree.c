@@ -8,21 +8,23 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "source/json.h"
 #include "source/tree.h"
 
 #define ANCHORS_MAX 1024
+/* What anchors and aliases may add to a text's own values: some 60 MB. */
+#define COPIES_MAX 400000
 
 struct anchor {
 	char *name;
 	cJSON *tree; /* a copy of its own */
-	size_t nodes;
+	size_t nodes, height;
 };
 
 struct level {
 	cJSON *container;
 	char *key;    /* of the value awaited in an object; NULL = the key is awaited */
 	char *anchor; /* of the container itself */
-	size_t nodes_before;
 };
 
 struct builder {
@@ -33,7 +35,8 @@ struct builder {
 	struct err *err;
 	struct level stack[TREE_DEPTH_MAX];
 	size_t depth;
-	size_t nodes;
+	size_t nodes;  /* of the text, in memory */
+	size_t copies; /* of such nodes: aliases' in memory, and all anchors' */
 	struct anchor anchors[ANCHORS_MAX];
 	size_t n_anchors;
 	cJSON *root;
@@ -191,6 +194,15 @@ static bool in_items(const struct builder *b)
 	       strcmp(b->stack[0].key, "items") == 0;
 }
 
+static size_t anchored_nodes(const struct builder *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n_anchors; i++)
+		n += b->anchors[i].nodes;
+	return n;
+}
+
 /* Puts a finished node where it belongs; an element of a List is handed out instead. */
 static int attach(struct builder *b, cJSON *node)
 {
@@ -201,7 +213,8 @@ static int attach(struct builder *b, cJSON *node)
 		return 0;
 	}
 	if (in_items(b) && cJSON_IsObject(node)) {
-		b->nodes = 0; /* the bound is for what is in memory at once */
+		b->nodes = 0; /* the bounds are for what is in memory at once */
+		b->copies = anchored_nodes(b);
 		return b->fn(node, true, b->arg);
 	}
 	if (cJSON_IsArray(top->container)) {
@@ -217,13 +230,41 @@ static int attach(struct builder *b, cJSON *node)
 	return 0;
 }
 
-static int define_anchor(struct builder *b, const char *name, const cJSON *node, size_t nodes)
+/* The nodes of a tree, and its height: 1 for a scalar. */
+static size_t measure(const cJSON *node, size_t *ret_height)
 {
-	struct anchor *anchor = NULL;
+	size_t n = 1, highest = 0;
 
+	for (const cJSON *child = node->child; child; child = child->next) {
+		size_t height;
+
+		n += measure(child, &height);
+		highest = height > highest ? height : highest;
+	}
+	*ret_height = highest + 1;
+	return n;
+}
+
+static int count_copies(struct builder *b, size_t nodes)
+{
+	b->copies += nodes;
+	return b->copies <= COPIES_MAX
+		       ? 0
+		       : fail_at(b, b->parser.mark.line, "anchors and aliases expand to too much");
+}
+
+static struct anchor *find_anchor(struct builder *b, const char *name)
+{
 	for (size_t i = 0; i < b->n_anchors; i++)
 		if (strcmp(b->anchors[i].name, name) == 0)
-			anchor = &b->anchors[i];
+			return &b->anchors[i];
+	return NULL;
+}
+
+static int define_anchor(struct builder *b, const char *name, const cJSON *node)
+{
+	struct anchor *anchor = find_anchor(b, name);
+
 	if (!anchor) {
 		if (b->n_anchors == ANCHORS_MAX)
 			return fail_at(b, b->parser.mark.line, "too many anchors");
@@ -234,9 +275,12 @@ static int define_anchor(struct builder *b, const char *name, const cJSON *node,
 		b->n_anchors++;
 	}
 	cJSON_Delete(anchor->tree);
+	anchor->tree = NULL;
+	b->copies -= anchor->nodes;
+	anchor->nodes = measure(node, &anchor->height);
+	if (count_copies(b, anchor->nodes) < 0)
+		return -EINVAL;
 	anchor->tree = cJSON_Duplicate(node, true);
-	anchor->nodes = nodes;
-	b->nodes += nodes; /* the copy counts, too */
 	return anchor->tree ? 0 : -ENOMEM;
 }
 
@@ -268,7 +312,7 @@ static int on_scalar(struct builder *b, const yaml_event_t *event)
 		return -ENOMEM;
 	node->valueint = (int)line + b->first_line;
 	if (anchor)
-		rc = define_anchor(b, anchor, node, 1);
+		rc = define_anchor(b, anchor, node);
 	if (rc < 0) {
 		cJSON_Delete(node);
 		return rc;
@@ -287,8 +331,7 @@ static int on_begin(struct builder *b, const yaml_event_t *event, bool map)
 	if (b->depth == TREE_DEPTH_MAX)
 		return fail_at(b, event->start_mark.line, "nested too deep");
 	level = &b->stack[b->depth];
-	*level = (struct level){.container = map ? cJSON_CreateObject() : cJSON_CreateArray(),
-				.nodes_before = b->nodes};
+	*level = (struct level){.container = map ? cJSON_CreateObject() : cJSON_CreateArray()};
 	if (!level->container)
 		return -ENOMEM;
 	level->container->valueint = (int)event->start_mark.line + b->first_line;
@@ -343,7 +386,7 @@ static int on_end(struct builder *b)
 	int rc = cJSON_IsObject(node) ? apply_merge(b, node) : 0;
 
 	if (rc == 0 && anchor)
-		rc = define_anchor(b, anchor, node, b->nodes - level->nodes_before + 1);
+		rc = define_anchor(b, anchor, node);
 	free(anchor);
 	if (rc < 0)
 		return rc;
@@ -353,22 +396,20 @@ static int on_end(struct builder *b)
 
 static int on_alias(struct builder *b, const yaml_event_t *event)
 {
-	const char *name = (const char *)event->data.alias.anchor;
+	const struct anchor *anchor = find_anchor(b, (const char *)event->data.alias.anchor);
+	size_t line = event->start_mark.line;
+	cJSON *copy;
 
 	if (awaits_key(b))
-		return fail_at(b, event->start_mark.line, "an alias as a key");
-	for (size_t i = 0; i < b->n_anchors; i++) {
-		cJSON *copy;
-
-		if (strcmp(b->anchors[i].name, name) != 0)
-			continue;
-		b->nodes += b->anchors[i].nodes;
-		if (b->nodes > TREE_NODES_MAX)
-			return fail_at(b, event->start_mark.line, "aliases expand to too much");
-		copy = cJSON_Duplicate(b->anchors[i].tree, true);
-		return copy ? attach(b, copy) : -ENOMEM;
-	}
-	return fail_at(b, event->start_mark.line, "an alias for an unknown anchor");
+		return fail_at(b, line, "an alias as a key");
+	if (!anchor)
+		return fail_at(b, line, "an alias for an unknown anchor");
+	if (b->depth + anchor->height > TREE_DEPTH_MAX)
+		return fail_at(b, line, "nested too deep");
+	if (count_copies(b, anchor->nodes) < 0)
+		return -EINVAL;
+	copy = cJSON_Duplicate(anchor->tree, true);
+	return copy ? attach(b, copy) : -ENOMEM;
 }
 
 static int on_document_end(struct builder *b)
@@ -381,7 +422,7 @@ static int on_document_end(struct builder *b)
 		b->anchors[i] = (struct anchor){0};
 	}
 	b->n_anchors = 0;
-	b->nodes = 0;
+	b->nodes = b->copies = 0;
 	if (root && !cJSON_IsNull(root))
 		return b->fn(root, false, b->arg);
 	cJSON_Delete(root);
@@ -461,69 +502,7 @@ static int parse_events(struct builder *b)
 	return rc;
 }
 
-/* ---- JSON that is not YAML: surrogate pairs, documents behind each other ---- */
-
-static int line_of(const char *text, const char *at, int first_line)
-{
-	int line = first_line;
-
-	for (; text < at; text++)
-		line += *text == '\n';
-	return line;
-}
-
-static void set_lines(cJSON *node, int line)
-{
-	if (!cJSON_IsNumber(node))
-		node->valueint = line;
-	for (cJSON *child = node->child; child; child = child->next)
-		set_lines(child, line);
-}
-
-static int hand_out_list(cJSON *root, tree_fn fn, void *arg)
-{
-	cJSON *items = cJSON_GetObjectItemCaseSensitive(root, "items");
-	int rc = 0;
-
-	while (cJSON_IsArray(items) && items->child && rc == 0) {
-		cJSON *item = cJSON_DetachItemViaPointer(items, items->child);
-
-		if (cJSON_IsObject(item))
-			rc = fn(item, true, arg);
-		else
-			cJSON_Delete(item);
-	}
-	if (rc < 0) {
-		cJSON_Delete(root);
-		return rc;
-	}
-	return fn(root, false, arg);
-}
-
-static int read_json(const char *text, size_t len, int first_line, tree_fn fn, void *arg,
-		     struct err *err)
-{
-	const char *at = text, *end = text + len;
-	int rc = 0;
-
-	while (rc == 0) {
-		const char *stop = at;
-		cJSON *root;
-
-		while (at < end && isspace((unsigned char)*at))
-			at++;
-		if (at == end)
-			return 0;
-		root = cJSON_ParseWithLengthOpts(at, (size_t)(end - at), &stop, false);
-		if (!root)
-			return err_set(err, -EINVAL, "%d: not JSON",
-				       line_of(text, stop, first_line));
-		set_lines(root, line_of(text, at, first_line));
-		at = stop;
-		rc = hand_out_list(root, fn, arg);
-	}
-	return rc;
-}
+/* ---- either ---- */
 
 static bool looks_like_json(const char *text, size_t len)
 {
@@ -534,7 +513,7 @@ static bool looks_like_json(const char *text, size_t len)
 	return i < len && text[i] == '{';
 }
 
-/* Nothing may be handed out twice: so JSON is tried whole before libyaml's word is given up. */
+/* Nothing may be handed out twice: so it is seen first whether all of the text is JSON. */
 static int count_only(cJSON *tree, bool item, void *arg)
 {
 	(void)item, (void)arg;
@@ -565,13 +544,11 @@ static int read_yaml(const char *text, size_t len, int first_line, tree_fn fn, v
 
 int tree_read(const char *text, size_t len, int first_line, tree_fn fn, void *arg, struct err *err)
 {
-	struct err ignored;
+	int rc = -EINVAL;
 
-	if (!looks_like_json(text, len) ||
-	    read_yaml(text, len, first_line, count_only, NULL, err) == 0)
+	if (looks_like_json(text, len) && json_read(text, len, first_line, count_only, NULL) == 0)
+		rc = json_read(text, len, first_line, fn, arg);
+	else
 		return read_yaml(text, len, first_line, fn, arg, err);
-	if (err->code != -EINVAL ||
-	    read_json(text, len, first_line, count_only, NULL, &ignored) < 0)
-		return err->code; /* neither: libyaml's words are the clearer ones */
-	return read_json(text, len, first_line, fn, arg, err);
+	return rc == -ENOMEM ? err_set(err, rc, "%d: no memory", first_line) : rc;
 }
