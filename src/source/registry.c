@@ -13,6 +13,7 @@
 #include "source/registry.h"
 
 #define STATE_BYTES_MAX (64 << 20) /* half a million Services */
+#define KEY_MAX         330        /* "namespace/name" with NUL */
 #define PROBES_MAX      1000000 /* a range with more taken than that in a row is as good as full */
 
 struct reg_entry {
@@ -196,7 +197,7 @@ static void service_key(char *buf, size_t size, const char *ns, const char *name
 int registry_reserve(struct registry *registry, const struct service *svc)
 {
 	struct reg_entry *entry;
-	char key[330];
+	char key[KEY_MAX];
 
 	if (!has_own_ips(svc))
 		return 0;
@@ -216,7 +217,7 @@ int registry_reserve(struct registry *registry, const struct service *svc)
 void registry_forget(struct registry *registry, const char *ns, const char *name)
 {
 	struct reg_entry *entry;
-	char key[330];
+	char key[KEY_MAX];
 
 	service_key(key, sizeof(key), ns, name);
 	entry = entry_find(registry, key);
@@ -331,7 +332,7 @@ static int fill_ips(struct registry *registry, struct service *svc, struct reg_e
 int registry_fill(struct registry *registry, struct service *svc, int64_t now_ms, struct err *err)
 {
 	struct reg_entry *entry;
-	char key[330];
+	char key[KEY_MAX];
 
 	service_key(key, sizeof(key), svc->meta.ns, svc->meta.name);
 	entry = entry_get(registry, key);
@@ -351,25 +352,37 @@ int registry_fill(struct registry *registry, struct service *svc, int64_t now_ms
 
 /* ---- the file ---- */
 
+/* An address that the file gives to two Services is the first one's. */
+static void load_ips(const struct registry *registry, const cJSON *list, struct ip_addr ret_ips[2])
+{
+	size_t n = 0;
+
+	for (const cJSON *ip = cJSON_IsArray(list) ? list->child : NULL; ip && n < 2;
+	     ip = ip->next) {
+		struct ip_addr addr;
+
+		if (cJSON_IsString(ip) && addr_parse(ip->valuestring, &addr) == 0 &&
+		    !is_taken(registry, &addr))
+			ret_ips[n++] = addr;
+	}
+}
+
 static void load_entry(struct registry *registry, const cJSON *node)
 {
 	const cJSON *created = cJSON_GetObjectItemCaseSensitive(node, "created_ms");
-	const cJSON *ips = cJSON_GetObjectItemCaseSensitive(node, "cluster_ips");
-	struct ip_addr addrs[2] = {0};
+	struct ip_addr ips[2] = {0};
 	struct reg_entry *entry;
-	size_t n = 0;
 
-	if (!cJSON_IsObject(node) || !node->string || strlen(node->string) > 320)
+	if (!cJSON_IsObject(node) || strlen(node->string) > KEY_MAX - 1 ||
+	    entry_find(registry, node->string))
 		return;
 	entry = entry_get(registry, node->string);
 	if (!entry)
 		return;
-	if (cJSON_IsNumber(created) && created->valuedouble > 0 && created->valuedouble < 1e15)
+	if (cJSON_IsNumber(created) && created->valuedouble >= 1 && created->valuedouble < 1e15)
 		entry->created_ms = (int64_t)created->valuedouble;
-	for (const cJSON *ip = cJSON_IsArray(ips) ? ips->child : NULL; ip && n < 2; ip = ip->next)
-		if (cJSON_IsString(ip) && addr_parse(ip->valuestring, &addrs[n]) == 0)
-			n++;
-	entry_set_ips(registry, entry, addrs);
+	load_ips(registry, cJSON_GetObjectItemCaseSensitive(node, "cluster_ips"), ips);
+	entry_set_ips(registry, entry, ips);
 }
 
 static char *read_file(const char *path, int *ret_errno)
