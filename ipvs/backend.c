@@ -222,6 +222,7 @@ static void open_ledger(struct backend *be)
 	};
 	struct err err;
 
+	be->ledger_lost = true;
 	if (!be->config.run_dir)
 		return;
 	if (ledger_open(be->config.run_dir, be->config.read_only, &be->ledger, &err) < 0)
@@ -230,6 +231,7 @@ static void open_ledger(struct backend *be)
 			"left and drains may end late",
 			"error=\"%s\"", err.text);
 	ledger_read(be->ledger, &reader);
+	be->ledger_lost = !ledger_was_there(be->ledger);
 }
 
 static int init_rules(struct backend *be, int family)

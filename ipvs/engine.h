@@ -27,7 +27,8 @@ struct unit {
 	bool in_slice;
 	bool blocked; /* within a slice: later phases are not for it */
 	bool again;   /* within a slice: queue it again at once */
-	bool reread;  /* within a slice: the kernel was not as thought, ask for this key */
+	bool reread; /* the kernel was not as thought: this key is asked for before anything else */
+	bool usurped; /* the kernel had it when we made it: it is somebody else's */
 	enum outcome outcome;
 	unsigned attempts;
 	uint64_t retry_ms; /* when not queued: next try; 0 = none */
@@ -99,6 +100,7 @@ struct backend {
 	uint64_t aux_retry_ms; /* repairs of bindings and hairpins that failed */
 	uint64_t next_audit_ms, next_drain_ms;
 	struct engine_counters counters;
+	bool ledger_lost; /* there was none when we began */
 	bool cleanup_begun, cleanup_running;
 	int cleanup_status; /* of the child that deletes the tables */
 };
@@ -125,8 +127,9 @@ void engine_rules_lost(struct backend *be, int family);
 void scan_start(struct backend *be, bool audit);
 /* >0 more, 0 done, -errno: the scan was abandoned. */
 int scan_step(struct backend *be, uint64_t budget_us);
-/* One virtual server and its destinations, now. 0 or -errno. */
-int scan_reread(struct backend *be, const struct fe_key *key);
+/* One virtual server and its destinations, now; `usurped`: what is there is not ours. 0 or -errno.
+ */
+int scan_reread(struct backend *be, const struct fe_key *key, bool usurped);
 /* The connection counts of a virtual server's draining destinations. */
 int scan_counts(struct backend *be, struct pic_service *svc);
 /* The entity of an element; false if its key is none of ours. */

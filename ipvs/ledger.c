@@ -80,6 +80,8 @@ static size_t count_lines(const char *text)
 /* Opens for appending; one that does not count is begun anew. */
 static int open_file(struct ledger *ledger, const char *dir, struct err *err)
 {
+	const char *head = ledger->stamp;
+
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "cannot make the run directory %s: %s", dir,
 			       strerror(errno));
@@ -89,7 +91,9 @@ static int open_file(struct ledger *ledger, const char *dir, struct err *err)
 	if (ledger->fd < 0)
 		return err_set(err, -errno, "cannot open the ledger %s: %s", ledger->path,
 			       strerror(errno));
-	if (!ledger->content && write(ledger->fd, ledger->stamp, strlen(ledger->stamp)) < 0)
+	if (ledger->content) /* a kill may have cut the last line */
+		head = ledger->content[strlen(ledger->content) - 1] == '\n' ? "" : "\n";
+	if (*head && write(ledger->fd, head, strlen(head)) < 0)
 		return err_set(err, -errno, "cannot write the ledger %s: %s", ledger->path,
 			       strerror(errno));
 	return 0;
@@ -136,6 +140,11 @@ void ledger_close(struct ledger *ledger)
 	free(ledger->content);
 	free(ledger->noted);
 	free(ledger);
+}
+
+bool ledger_was_there(const struct ledger *ledger)
+{
+	return ledger && ledger->content;
 }
 
 static bool parse_key(const char *addr, unsigned port, const char *proto, struct fe_key *ret_key)

@@ -25,6 +25,8 @@ struct ledger_reader {
 /* Opens DIR/ipvs.ledger, making DIR if need be. One of another boot or namespace counts as none. A
  * line that cannot be read is passed over. `read_only`: for printers. -errno with the reason. */
 int ledger_open(const char *dir, bool read_only, struct ledger **ret_ledger, struct err *err);
+/* Was there one of this boot and namespace? */
+bool ledger_was_there(const struct ledger *ledger);
 void ledger_close(struct ledger *ledger); /* NULL is fine, here and below */
 
 /* Tells what the file says, in its order: the later line counts. */

@@ -324,12 +324,24 @@ static int lower_gone(const struct lowering *low, struct pic_service *svc, void 
 	return rc;
 }
 
+/* Somebody was faster: what was made for a virtual server of ours goes again. */
+static int lower_foreign(const struct lowering *low, const struct pic_service *svc, void *unit)
+{
+	int rc = 0;
+
+	if (svc->elem_refused)
+		rc = emit_key_elem(low->plan, KV_DEL, KSET_REFUSED, &svc->key, unit);
+	if (rc == 0 && svc->elem_service)
+		rc = emit_key_elem(low->plan, KV_DEL, KSET_SERVICES, &svc->key, unit);
+	return rc;
+}
+
 int lower_service(const struct lowering *low, struct pic_service *svc, const struct frontend *fe,
 		  void *unit)
 {
 	svc->leaving = false;
 	if (svc->foreign)
-		return 0;
+		return lower_foreign(low, svc, unit);
 	return fe ? lower_wanted(low, svc, fe, unit) : lower_gone(low, svc, unit);
 }
 
@@ -347,8 +359,8 @@ int lower_binding(const struct lowering *low, const struct pic_binding *binding)
 					  &binding->vip, src, NULL);
 		return rc;
 	}
-	if (model_vip_count(low->model, &binding->vip))
-		return 0;
+	if (binding->leaving || model_vip_count(low->model, &binding->vip))
+		return 0; /* what leaves takes it along; what is wanted will want it again */
 	if (binding->bound)
 		rc = emit_binding(low->plan, KV_DEL, &binding->vip, &binding->src, NULL);
 	if (rc == 0 && binding->elem_vip)
@@ -371,7 +383,9 @@ bool lower_adoptable(const struct lowering *low, const struct pic_service *svc,
 	const struct pic_binding *binding = picture_binding(low->pic, &svc->key.vip);
 	struct kservice want;
 
-	if (svc->owned || svc->elem_service || (binding && binding->bound))
+	if (svc->usurped)
+		return false;
+	if (svc->owned || svc->elem_service || (low->ledger_lost && binding && binding->bound))
 		return true;
 	want_service(low, fe, &want);
 	if (service_differs(svc, &want) || svc->n != fe->pool->n)

@@ -5,15 +5,23 @@
  * one after the other for a whole slice, so that every frontend in it meets the safe order: new:
  * helper elements, virtual server, destinations, then the binding; gone: the reverse.
  *
- * Rules (L):
+ * Rules:
+ *
  *  L1 Never delete and add again: a destination that comes back gets its weight back.
+ *
  *  L2 New destinations are added before old ones are drained or removed.
+ *
  *  L3 TCP and SCTP destinations that leave get weight 0 and stay until idle or the deadline; UDP
- * ones go at once, and with expire_nodest_conn their flows with the next packet. L4 A frontend that
- * leaves refuses new flows, drains, and goes as a whole when the last destination may go; the
- * binding with the last virtual server of its address. L5 Destinations are added in an order
- * shuffled by the node's seed, so that nodes do not all begin with the same one. L6 mh and sh get
- * the fallback flag: without it they send flows to weight 0 (ip_vs_mh.c). */
+ *     ones go at once, and with expire_nodest_conn their flows with the next packet.
+ *
+ *  L4 A frontend that leaves refuses new flows, drains, and goes as a whole when the last
+ *     destination may go; the binding with the last virtual server of its address.
+ *
+ *  L5 Destinations are added in an order shuffled by the node's seed, so that nodes do not all
+ *     begin with the same one.
+ *
+ *  L6 mh and sh get the fallback flag: without it they send flows to weight 0 (ip_vs_mh.c).
+ */
 #ifndef VIPD_IPVS_LOWER_H
 #define VIPD_IPVS_LOWER_H
 
@@ -42,6 +50,7 @@ struct lowering {
 	size_t n_missing;
 	const struct ip_addr *src; /* [2]: IPv4, IPv6; preferred sources of bindings */
 	uint64_t seed, now_ms;
+	bool ledger_lost; /* what the ledger does not have may be ours all the same */
 	struct plan *plan;
 };
 
@@ -56,8 +65,8 @@ int lower_service(const struct lowering *low, struct pic_service *svc, const str
 int lower_binding(const struct lowering *low, const struct pic_binding *binding);
 int lower_hairpin(const struct lowering *low, const struct pic_hairpin *hairpin);
 
-/* May a virtual server that nobody claims be taken for this frontend? If its address is bound by
- * us, or it is exactly what we would have made (a lost ledger). */
+/* May a virtual server that nobody claims be taken for this frontend? If it is exactly what we
+ * would have made, or the ledger was lost and its address is bound by us. */
 bool lower_adoptable(const struct lowering *low, const struct pic_service *svc,
 		     const struct frontend *fe);
 

@@ -98,6 +98,7 @@ void picture_set_foreign(struct picture *pic, struct pic_service *svc, bool fore
 		return;
 	svc->foreign = foreign;
 	binding->refs += foreign ? (size_t)-1 : 1;
+	picture_binding_mark(pic, binding);
 }
 
 void picture_service_drop(struct picture *pic, struct pic_service *svc)

@@ -29,6 +29,7 @@ struct pic_service {
 	bool present;      /* in the kernel */
 	bool foreign;      /* in the kernel and not ours */
 	bool owned;        /* the ledger has it: we made it, or were about to */
+	bool usurped;      /* somebody made it before we could: never ours while it is there */
 	bool elem_service; /* has its element in `services` */
 	bool elem_refused; /* has its element in `refused` */
 	bool leaving;      /* within a slice: this entry will be gone after it */

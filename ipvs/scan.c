@@ -195,7 +195,7 @@ static int note_service(struct backend *be, const struct kobject *object)
 	if (be->scan.audit && (svc->seen & SEEN_ENTITY) && svc->present)
 		return 0;
 	svc->seen |= SEEN_ENTITY;
-	ours = !object->foreign && (svc->owned || svc->elem_service);
+	ours = !object->foreign && !svc->foreign && (svc->owned || svc->elem_service);
 	changed = !same_service(svc, &object->service);
 	take_service(svc, &object->service);
 	if (!ours && !svc->foreign) {
@@ -361,7 +361,7 @@ int scan_counts(struct backend *be, struct pic_service *svc)
 	return 0;
 }
 
-int scan_reread(struct backend *be, const struct fe_key *key)
+int scan_reread(struct backend *be, const struct fe_key *key, bool usurped)
 {
 	struct pic_service *svc = picture_service(&be->pic, key);
 	struct ipvs_key ipvs_key = picture_ipvs_key(key);
@@ -377,10 +377,14 @@ int scan_reread(struct backend *be, const struct fe_key *key)
 	}
 	if (rc < 0)
 		return rc;
-	if (svc && !svc->present && !svc->elem_service)
-		svc->owned = false; /* we were about to make it, somebody was first */
 	if (svc)
 		svc->seen &= (uint8_t)~SEEN_ENTITY;
+	if (svc && usurped) {
+		svc->owned = false;
+		svc->usurped = true;
+		ledger_disown(be->ledger, key);
+		picture_set_foreign(&be->pic, svc, true);
+	}
 	rc = note_service(be, &object);
 	svc = picture_service(&be->pic, key);
 	if (rc == 0 && svc)

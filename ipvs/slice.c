@@ -26,6 +26,7 @@ static struct lowering make_lowering(struct backend *be, const struct model *mod
 		.src = be->src,
 		.seed = be->config.shuffle_seed,
 		.now_ms = engine_now_ms(be),
+		.ledger_lost = be->ledger_lost,
 		.plan = &be->plan,
 	};
 }
@@ -238,6 +239,7 @@ static void fail_server(struct backend *be, const struct kop *op, struct unit *u
 		return;
 	}
 	unit->blocked |= op->table == KT_SERVICE;
+	unit->usurped |= op->table == KT_SERVICE && op->verb == KV_ADD && op->result == -EEXIST;
 	unit->reread |= drift;
 	if (drift)
 		be->counters.drift++;
@@ -416,8 +418,11 @@ static int prepare(struct backend *be, const struct lowering *low, const struct 
 {
 	struct pic_service *svc = fe ? picture_service_get(&be->pic, &unit->key)
 				     : picture_service(&be->pic, &unit->key);
+	struct pic_binding *binding = picture_binding(&be->pic, &unit->key.vip);
 
 	*ret_svc = svc;
+	if (!fe && binding && !binding->refs) /* kept for a frontend that was refused */
+		picture_binding_mark(&be->pic, binding);
 	if (!svc)
 		return fe ? -ENOMEM : 0;
 	if (fe && svc->foreign && svc->present && lower_adoptable(low, svc, fe)) {
@@ -444,10 +449,15 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 		return -ENOMEM;
 	be->slice_units[be->n_slice++] = unit;
 	unit->in_slice = true;
-	unit->blocked = unit->again = unit->reread = false;
+	unit->blocked = unit->again = false;
 	unit->outcome = R_DONE;
 	free(unit->reason);
 	unit->reason = NULL;
+	if (unit->reread && scan_reread(be, &unit->key, unit->usurped) < 0) {
+		unit_fail(unit, R_UNKNOWN, "the kernel does not say whether it was done");
+		return 0;
+	}
+	unit->reread = unit->usurped = false;
 	if (!can_be_done(be, fe, unit))
 		return 0;
 	rc = prepare(be, low, fe, unit, &svc);
@@ -500,8 +510,9 @@ static void finish_reread(struct backend *be, struct unit *unit)
 {
 	struct pic_service *svc;
 
-	if (scan_reread(be, &unit->key) < 0)
+	if (scan_reread(be, &unit->key, unit->usurped) < 0)
 		return;
+	unit->reread = unit->usurped = false;
 	svc = picture_service(&be->pic, &unit->key);
 	if (svc && svc->foreign)
 		take_back(be, unit);

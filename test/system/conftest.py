@@ -49,7 +49,7 @@ def kernel_state():
     for command in ("ipvsadm -Ln", "nft list ruleset", "ip route show table local proto 118",
                     "iptables-save"):
         done = subprocess.run(command.split(), capture_output=True, text=True, check=False)
-        texts.append(f"$ {command}\n{done.stdout[-6000:]}")
+        texts.append(f"$ {command}\n{done.stdout[-1500:]}")
     return "\n".join(texts)
 
 

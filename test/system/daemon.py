@@ -83,6 +83,22 @@ class Daemon:
     def remove(self, name):
         (self.manifests / f"{name}.yaml").unlink(missing_ok=True)
 
+    def mark_log(self):
+        """Where the log ends now, for wait_log."""
+        return self.log_path.stat().st_size if self.log_path.exists() else 0
+
+    def wait_log(self, text, since=0, seconds=30):
+        """Until the log says that, behind `since`."""
+        end = time.monotonic() + seconds
+        while True:
+            with open(self.log_path, encoding="utf-8", errors="replace") as log:
+                log.seek(since)
+                if text in log.read():
+                    return
+            if time.monotonic() > end:
+                raise AssertionError(f"not in the log after {seconds} s: {text}\n{self.tail()}")
+            time.sleep(0.02)
+
     def tail(self, lines=25):
         text = self.log_path.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.rstrip().split("\n")[-lines:])

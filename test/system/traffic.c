@@ -2,8 +2,8 @@
 /* Traffic for the system tests: servers in many network namespaces, load, numbered datagrams.
  *
  *   traffic serve --ports=P,P... HOST... [HOST:PORT ...]   answers "HOST CLIENT\n" to every request
- *   traffic load HOST ADDR PORT RATE KEPT SECONDS          new connections at a rate beside kept
- * ones traffic pace HOST ADDR PORT RATE SECONDS               numbered UDP datagrams, echoed
+ *   traffic load HOST ADDR PORT RATE KEPT SECONDS          new connections beside kept ones
+ *   traffic pace HOST ADDR PORT RATE SECONDS               numbered UDP datagrams, echoed
  *
  * HOST is a namespace of `ip netns`; "node" is the one it runs in. One thread, one epoll: the guest
  * has one CPU and system calls are slow there. `serve` ends with its stdin; the others print one
@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,6 +62,14 @@ static void enter(const char *host)
 		die(host);
 	if (fd != home)
 		close(fd);
+}
+
+/* What waits while this process does not run is not lost. */
+static void grow_buffer(int fd)
+{
+	int size = 8 << 20;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size));
 }
 
 struct address {
@@ -124,6 +133,8 @@ static void listen_on(const char *host, const char *text, int port, int type, in
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	if (bind(fd, (struct sockaddr *)&a.ss, a.len) < 0)
 		die("bind");
+	if (type == SOCK_DGRAM)
+		grow_buffer(fd);
 	if (type == SOCK_STREAM && listen(fd, 1024) < 0)
 		die("listen");
 	watch(served, type == SOCK_STREAM ? LISTENER : DATAGRAMS, fd, host);
@@ -489,6 +500,17 @@ static int run_load(int argc, char **argv)
 
 /* Datagrams numbered from 0, one socket. What does not come back is a gap; also told: the longest
  * time without an answer. */
+/* Becomes readable on SIGTERM, which ends the sending before its time. */
+static int open_stop(void)
+{
+	sigset_t signals;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
 static int run_pace(int argc, char **argv)
 {
 	struct address to;
@@ -496,10 +518,12 @@ static int run_pace(int argc, char **argv)
 	uint64_t start, last_answer;
 	unsigned char *seen;
 	char text[64];
-	int fd;
+	struct signalfd_siginfo stop;
+	int fd, stop_fd;
 
 	if (argc != 5)
 		return 2;
+	stop_fd = open_stop();
 	to = make_address(argv[1], atoi(argv[2]));
 	rate = strtoul(argv[3], NULL, 10);
 	total = (unsigned long)(strtod(argv[4], NULL) * (double)rate);
@@ -508,12 +532,15 @@ static int run_pace(int argc, char **argv)
 	fd = socket(to.ss.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (!seen || fd < 0 || connect(fd, (struct sockaddr *)&to.ss, to.len) < 0)
 		die("pace");
+	grow_buffer(fd);
 	start = last_answer = now_us();
 	for (;;) {
 		uint64_t now = now_us();
 		unsigned long due = (unsigned long)((double)(now - start) / 1e6 * (double)rate);
 		ssize_t n;
 
+		if (read(stop_fd, &stop, sizeof(stop)) > 0)
+			total = sent;
 		if (sent < total && sent < due) {
 			n = snprintf(text, sizeof(text), "#%lu", sent++);
 			errors += send(fd, text, (size_t)n, 0) < 0;
@@ -527,7 +554,7 @@ static int run_pace(int argc, char **argv)
 
 			text[n] = '\0';
 			number = strtoul(text + 1, NULL, 10);
-			if (number < total && !seen[number]) {
+			if (number < sent && !seen[number]) {
 				seen[number] = 1;
 				got++;
 			}
