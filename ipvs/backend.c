@@ -37,7 +37,9 @@ struct unit *engine_mark(struct backend *be, const struct fe_key *key)
 		unit->key = *key;
 		HASH_ADD(hh, be->units, key, sizeof(unit->key), unit);
 	}
-	if (!unit->queued) {
+	if (unit->in_slice) {
+		unit->again = true; /* queued when its slice is over */
+	} else if (!unit->queued) {
 		unit->queued = true;
 		unit->retry_ms = 0;
 		unit->next = NULL;

@@ -240,12 +240,17 @@ static int lower_old_dests(const struct lowering *low, const struct pic_service 
 	return rc;
 }
 
+static bool binding_is_right(const struct pic_binding *binding, const struct ip_addr *src)
+{
+	return binding->bound && !binding->unsure && addr_equal(&binding->src, src);
+}
+
 static int lower_wanted_binding(const struct lowering *low, const struct fe_key *key, void *unit)
 {
 	const struct pic_binding *binding = picture_binding(low->pic, &key->vip);
 	const struct ip_addr *src = &low->src[key->vip.family == AF_INET6];
 
-	if (binding->bound && addr_equal(&binding->src, src))
+	if (binding_is_right(binding, src))
 		return 0;
 	return emit_binding(low->plan, binding->bound ? KV_SET : KV_ADD, &key->vip, src, unit);
 }
@@ -354,7 +359,7 @@ int lower_binding(const struct lowering *low, const struct pic_binding *binding)
 	if (binding->refs > binding->leaving) {
 		if (!binding->elem_vip)
 			rc = emit_elem(low->plan, KV_ADD, &elem, NULL);
-		if (rc == 0 && (!binding->bound || !addr_equal(&binding->src, src)))
+		if (rc == 0 && !binding_is_right(binding, src))
 			rc = emit_binding(low->plan, binding->bound ? KV_SET : KV_ADD,
 					  &binding->vip, src, NULL);
 		return rc;

@@ -46,6 +46,7 @@ struct pic_binding {
 	struct ip_addr vip;
 	struct ip_addr src; /* of the route, if bound */
 	bool bound;
+	bool unsure;   /* an answer was lost: it may be bound or not, by this source or another */
 	bool elem_vip; /* has its element in `vips` */
 	bool dirty;    /* in picture.dirty_bindings */
 	uint8_t seen;

@@ -54,6 +54,7 @@ static int saw_binding(const struct kobject *object, void *arg)
 		picture_binding_mark(&be->pic, binding);
 	if (!(binding->seen & SEEN_ENTITY)) {
 		binding->bound = true;
+		binding->unsure = false;
 		binding->src = object->binding.src;
 	}
 	binding->seen |= SEEN_ENTITY;

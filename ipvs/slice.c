@@ -152,6 +152,7 @@ static void apply_binding(struct backend *be, const struct kop *op)
 		return;
 	binding->seen |= SEEN_ENTITY;
 	binding->bound = op->verb != KV_DEL;
+	binding->unsure = false;
 	binding->src = op->binding.src;
 }
 
@@ -246,14 +247,25 @@ static void fail_server(struct backend *be, const struct kop *op, struct unit *u
 	unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : drift ? R_DRIFT : R_RETRY, op);
 }
 
+static void fail_binding(struct backend *be, const struct kop *op, struct unit *unit)
+{
+	struct pic_binding *binding = picture_binding(&be->pic, &op->binding.vip);
+
+	if (op->result == -EINPROGRESS && binding) /* replacing or deleting it makes it sure */
+		binding->bound = binding->unsure = true;
+	if (!unit)
+		return;
+	unit->blocked = op->verb == KV_DEL;
+	unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : R_RETRY, op);
+}
+
 static void fail(struct backend *be, const struct kop *op, struct unit *unit)
 {
 	be->counters.failures++;
 	if (op->table == KT_ELEM) {
 		fail_elem(be, op, unit);
 	} else if (op->table == KT_BINDING) {
-		if (unit)
-			unit->blocked = op->verb == KV_DEL, unit_fail_op(unit, R_RETRY, op);
+		fail_binding(be, op, unit);
 	} else {
 		fail_server(be, op, unit);
 	}
@@ -591,7 +603,7 @@ static void keep_repairs(struct backend *be)
 	if (!be->aux_retry_ms || engine_now_ms(be) >= be->aux_retry_ms)
 		return;
 	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
-		if (binding->refs ? !binding->bound || !binding->elem_vip
+		if (binding->refs ? !binding->bound || binding->unsure || !binding->elem_vip
 				  : binding->bound || binding->elem_vip)
 			picture_binding_mark(&be->pic, binding);
 	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
