@@ -184,6 +184,12 @@ static bool parse_nest(struct nlattr *nest, struct nlattr **tb, int max)
 	return nest && nla_parse(tb, max, nla_data(nest), nla_len(nest), NULL) == 0;
 }
 
+/* Is it there, and long enough for an integer of that size? */
+static bool has_uint(const struct nlattr *attr, size_t size)
+{
+	return attr && nla_len(attr) >= (int)size;
+}
+
 /* Integers may lie at any address: no kernel aligns 64-bit ones everywhere. Missing or short: 0. */
 static uint64_t get_uint(struct nlattr *attr, size_t size)
 {
@@ -192,7 +198,7 @@ static uint64_t get_uint(struct nlattr *attr, size_t size)
 	uint32_t u32;
 	uint64_t u64;
 
-	if (!attr || nla_len(attr) < (int)size)
+	if (!has_uint(attr, size))
 		return 0;
 	switch (size) {
 	case 1:
@@ -215,13 +221,13 @@ static uint16_t get_port(struct nlattr *attr)
 	return ntohs((uint16_t)get_uint(attr, 2));
 }
 
+/* "" if it is missing or not terminated: then it is not whole. */
 static void get_string(struct nlattr *attr, char *buf, size_t size)
 {
 	size_t len = 0;
 
-	if (attr) {
-		len = strnlen(nla_data(attr), (size_t)nla_len(attr));
-		len = len < size ? len : size - 1;
+	if (attr && memchr(nla_data(attr), '\0', (size_t)nla_len(attr))) {
+		len = strnlen(nla_data(attr), size - 1);
 		memcpy(buf, nla_data(attr), len);
 	}
 	memset(buf + len, 0, size - len);
@@ -274,6 +280,8 @@ static bool get_key(struct nlattr **tb, struct ipvs_key *ret_key)
 	ret_key->fwmark = (uint32_t)get_uint(tb[IPVS_SVC_ATTR_FWMARK], 4);
 	if (ret_key->fwmark)
 		return true;
+	if (!has_uint(tb[IPVS_SVC_ATTR_PROTOCOL], 2) || !has_uint(tb[IPVS_SVC_ATTR_PORT], 2))
+		return false;
 	ret_key->proto = (uint16_t)get_uint(tb[IPVS_SVC_ATTR_PROTOCOL], 2);
 	ret_key->port = get_port(tb[IPVS_SVC_ATTR_PORT]);
 	return get_addr(tb[IPVS_SVC_ATTR_ADDR], ret_key->af, &ret_key->addr);
@@ -313,7 +321,8 @@ int ipvs_get_dest(const struct nlmsghdr *msg, const struct ipvs_key *key,
 	    !parse_nest(top[IPVS_CMD_ATTR_DEST], tb, IPVS_DEST_ATTR_MAX))
 		return -EBADMSG;
 	family = (uint16_t)get_uint(tb[IPVS_DEST_ATTR_ADDR_FAMILY], 2);
-	if (!get_addr(tb[IPVS_DEST_ATTR_ADDR], family ? family : key->af, &ret_dest->addr))
+	if (!get_addr(tb[IPVS_DEST_ATTR_ADDR], family ? family : key->af, &ret_dest->addr) ||
+	    !has_uint(tb[IPVS_DEST_ATTR_PORT], 2))
 		return -EBADMSG;
 	ret_dest->port = get_port(tb[IPVS_DEST_ATTR_PORT]);
 	ret_dest->fwd = (uint8_t)get_uint(tb[IPVS_DEST_ATTR_FWD_METHOD], 4);
@@ -350,7 +359,7 @@ int ipvs_get_daemon(const struct nlmsghdr *msg, struct ipvs_daemon *ret_daemon)
 	memset(ret_daemon, 0, sizeof(*ret_daemon));
 	if (!parse_message(msg, top, IPVS_CMD_ATTR_MAX) ||
 	    !parse_nest(top[IPVS_CMD_ATTR_DAEMON], tb, IPVS_DAEMON_ATTR_MAX) ||
-	    !tb[IPVS_DAEMON_ATTR_STATE])
+	    !has_uint(tb[IPVS_DAEMON_ATTR_STATE], 4))
 		return -EBADMSG;
 	ret_daemon->state = (uint32_t)get_uint(tb[IPVS_DAEMON_ATTR_STATE], 4);
 	get_string(tb[IPVS_DAEMON_ATTR_MCAST_IFN], ret_daemon->ifname, sizeof(ret_daemon->ifname));
@@ -367,7 +376,8 @@ int ipvs_get_info(const struct nlmsghdr *msg, struct ipvs_info *ret_info)
 {
 	struct nlattr *top[IPVS_INFO_ATTR_MAX + 1];
 
-	if (!parse_message(msg, top, IPVS_INFO_ATTR_MAX) || !top[IPVS_INFO_ATTR_VERSION])
+	if (!parse_message(msg, top, IPVS_INFO_ATTR_MAX) ||
+	    !has_uint(top[IPVS_INFO_ATTR_VERSION], 4))
 		return -EBADMSG;
 	ret_info->version = (uint32_t)get_uint(top[IPVS_INFO_ATTR_VERSION], 4);
 	ret_info->conn_tab_size = (uint32_t)get_uint(top[IPVS_INFO_ATTR_CONN_TAB_SIZE], 4);
