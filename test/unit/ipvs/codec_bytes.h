@@ -14,8 +14,6 @@
 
 #include "conn.h"
 
-#define cleanup_message cleanup_free struct nlmsghdr *
-
 /* The first `len` bytes of `bytes` as a message that says it is that long; len >= NLMSG_HDRLEN. */
 static inline struct nlmsghdr *message_cut(const void *bytes, size_t len)
 {
