@@ -521,7 +521,7 @@ static void check_cut_dest(const struct nlmsghdr *cut, const struct ipvs_dest *w
 	if (rc < 0)
 		return;
 	assert_true(addr_equal(&got.addr, &whole->addr));
-	WHOLE_OR_NONE(got.port, whole->port);
+	assert_int_equal(got.port, whole->port);
 	WHOLE_OR_NONE(got.weight, whole->weight);
 	WHOLE_OR_NONE(got.tun_port, whole->tun_port);
 	WHOLE_OR_NONE(got.stats.conns, whole->stats.conns);
