@@ -29,6 +29,8 @@ struct level {
 
 struct builder {
 	yaml_parser_t parser;
+	const char *text;
+	size_t len;
 	int first_line;
 	tree_fn fn;
 	void *arg;
@@ -245,12 +247,11 @@ static size_t measure(const cJSON *node, size_t *ret_height)
 	return n;
 }
 
-static int count_copies(struct builder *b, size_t nodes)
+static int count_copies(struct builder *b, size_t nodes, size_t line)
 {
 	b->copies += nodes;
-	return b->copies <= COPIES_MAX
-		       ? 0
-		       : fail_at(b, b->parser.mark.line, "anchors and aliases expand to too much");
+	return b->copies <= COPIES_MAX ? 0
+				       : fail_at(b, line, "anchors and aliases expand to too much");
 }
 
 static struct anchor *find_anchor(struct builder *b, const char *name)
@@ -264,10 +265,11 @@ static struct anchor *find_anchor(struct builder *b, const char *name)
 static int define_anchor(struct builder *b, const char *name, const cJSON *node)
 {
 	struct anchor *anchor = find_anchor(b, name);
+	size_t line = (size_t)(tree_line(node) - b->first_line);
 
 	if (!anchor) {
 		if (b->n_anchors == ANCHORS_MAX)
-			return fail_at(b, b->parser.mark.line, "too many anchors");
+			return fail_at(b, line, "too many anchors");
 		anchor = &b->anchors[b->n_anchors];
 		anchor->name = strdup(name);
 		if (!anchor->name)
@@ -278,10 +280,28 @@ static int define_anchor(struct builder *b, const char *name, const cJSON *node)
 	anchor->tree = NULL;
 	b->copies -= anchor->nodes;
 	anchor->nodes = measure(node, &anchor->height);
-	if (count_copies(b, anchor->nodes) < 0)
+	if (count_copies(b, anchor->nodes, line) < 0)
 		return -EINVAL;
 	anchor->tree = cJSON_Duplicate(node, true);
 	return anchor->tree ? 0 : -ENOMEM;
+}
+
+/* A key is a text in JSON: of a plain scalar that of its value, so that `on:` is "true" and `0x10:`
+ * is "16", as they are for Kubernetes. Not so a null's: there it is an error. */
+static char *make_key(const yaml_event_t *event)
+{
+	const char *text = (const char *)event->data.scalar.value;
+	cJSON *node = make_scalar(event);
+	char number[40], *key;
+
+	if (!node)
+		return NULL;
+	snprintf(number, sizeof(number), "%.15g", node->valuedouble);
+	key = strdup(cJSON_IsBool(node)     ? (cJSON_IsTrue(node) ? "true" : "false")
+		     : cJSON_IsNumber(node) ? number
+					    : text);
+	cJSON_Delete(node);
+	return key;
 }
 
 /* In an object the first of each two nodes is a key: only a scalar can be one in JSON. */
@@ -304,7 +324,7 @@ static int on_scalar(struct builder *b, const yaml_event_t *event)
 	if (awaits_key(b)) {
 		struct level *top = &b->stack[b->depth - 1];
 
-		top->key = strdup((const char *)event->data.scalar.value);
+		top->key = make_key(event);
 		return top->key ? 0 : -ENOMEM;
 	}
 	node = make_scalar(event);
@@ -344,14 +364,14 @@ static int on_begin(struct builder *b, const yaml_event_t *event, bool map)
 static int merge_map(struct builder *b, cJSON *into, const cJSON *from)
 {
 	if (!cJSON_IsObject(from))
-		return fail_at(b, (size_t)tree_line(from) - (size_t)b->first_line,
+		return fail_at(b, (size_t)(tree_line(from) - b->first_line),
 			       "a merge key (<<) needs a mapping or a list of them");
 	for (const cJSON *child = from->child; child; child = child->next) {
 		cJSON *copy;
 
 		if (tree_get(into, child->string))
 			continue;
-		copy = cJSON_Duplicate(child, true);
+		copy = cJSON_Duplicate(tree_get(from, child->string), true);
 		if (!copy || !cJSON_AddItemToObject(into, child->string, copy)) {
 			cJSON_Delete(copy);
 			return -ENOMEM;
@@ -360,21 +380,27 @@ static int merge_map(struct builder *b, cJSON *into, const cJSON *from)
 	return 0;
 }
 
+static int merge_all(struct builder *b, cJSON *into, const cJSON *merge)
+{
+	int rc = 0;
+
+	if (!cJSON_IsArray(merge))
+		return merge_map(b, into, merge);
+	for (const cJSON *item = merge->child; item && rc == 0; item = item->next)
+		rc = merge_map(b, into, item);
+	return rc;
+}
+
 /* What the mapping says itself goes before what is merged, and earlier merged before later. */
 static int apply_merge(struct builder *b, cJSON *map)
 {
-	cJSON *merge = cJSON_DetachItemFromObjectCaseSensitive(map, "<<");
+	cJSON *merge;
 	int rc = 0;
 
-	if (!merge)
-		return 0;
-	if (cJSON_IsArray(merge)) {
-		for (const cJSON *item = merge->child; item && rc == 0; item = item->next)
-			rc = merge_map(b, map, item);
-	} else {
-		rc = merge_map(b, map, merge);
+	while (rc == 0 && (merge = cJSON_DetachItemFromObjectCaseSensitive(map, "<<"))) {
+		rc = merge_all(b, map, merge);
+		cJSON_Delete(merge);
 	}
-	cJSON_Delete(merge);
 	return rc;
 }
 
@@ -406,7 +432,7 @@ static int on_alias(struct builder *b, const yaml_event_t *event)
 		return fail_at(b, line, "an alias for an unknown anchor");
 	if (b->depth + anchor->height > TREE_DEPTH_MAX)
 		return fail_at(b, line, "nested too deep");
-	if (count_copies(b, anchor->nodes) < 0)
+	if (count_copies(b, anchor->nodes, line) < 0)
 		return -EINVAL;
 	copy = cJSON_Duplicate(anchor->tree, true);
 	return copy ? attach(b, copy) : -ENOMEM;
@@ -456,16 +482,42 @@ static int on_event(struct builder *b, const yaml_event_t *event)
 	return 0;
 }
 
+static size_t lines_before(const struct builder *b, size_t offset)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < offset && i < b->len; i++)
+		n += b->text[i] == '\n';
+	return n;
+}
+
+/* The line of libyaml's problem: it does not keep that of a byte it cannot read, and takes the end
+ * of a text for another line. */
+static size_t problem_line(const struct builder *b)
+{
+	const yaml_parser_t *p = &b->parser;
+	size_t last = lines_before(b, b->len);
+
+	if (p->error == YAML_READER_ERROR)
+		return lines_before(b, p->problem_offset);
+	return p->problem_mark.line < last ? p->problem_mark.line : last;
+}
+
+/* libyaml's problem, and in what: "..., while parsing a flow mapping begun in line 3". */
 static int syntax_error(struct builder *b)
 {
 	const yaml_parser_t *p = &b->parser;
-	size_t line = p->error == YAML_READER_ERROR ? p->mark.line : p->problem_mark.line;
+	size_t line = problem_line(b);
+	char begun[40] = "";
 
 	if (p->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
-	return err_set(b->err, -EINVAL, "%zu: not YAML: %s%s%s", line + (size_t)b->first_line,
+	if (p->context && p->context_mark.line != line)
+		snprintf(begun, sizeof(begun), " begun in line %zu",
+			 p->context_mark.line + (size_t)b->first_line);
+	return err_set(b->err, -EINVAL, "%zu: not YAML: %s%s%s%s", line + (size_t)b->first_line,
 		       p->problem ? p->problem : "unreadable", p->context ? ", " : "",
-		       p->context ? p->context : "");
+		       p->context ? p->context : "", begun);
 }
 
 static void builder_done(struct builder *b)
@@ -531,6 +583,8 @@ static int read_yaml(const char *text, size_t len, int first_line, tree_fn fn, v
 		free(b);
 		return err_set(err, -ENOMEM, "%d: no memory", first_line);
 	}
+	b->text = text;
+	b->len = len;
 	b->first_line = first_line;
 	b->fn = fn;
 	b->arg = arg;
