@@ -24,6 +24,7 @@ service: name, namespace, ports [{port, target, name, proto, service_target}], f
       affinity (seconds), scheduler, created, selector, type, headless, ip {4: ..., 6: ...}
 endpoint: HOST or {host, ready, serving, terminating, node}
 step: endpoints {service: [...]}, delete [service], services [...], objects TEXT, wait SECONDS, asks
+needs: SCTP where the kernel must have it (this machine's own has none)
 objects: manifests as they are, ADDR4(host), ADDR6(host), VIP4(service), VIP6(service) replaced
 """
 import collections

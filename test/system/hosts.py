@@ -11,8 +11,10 @@ does not know the clients. Every pod answers on the ports in PORTS over TCP, UDP
 import ctypes
 import contextlib
 import os
+import socket
 import subprocess
 import sys
+import time
 
 PORTS = (8080, 8081, 9090)
 HOST_PORT = 2222  # where the node itself listens, on every address
@@ -102,7 +104,9 @@ def sysctl(host, *settings):
 
 def build():
     """All hosts and their links; the node's forwarding of IPv6, which every cluster has on."""
-    forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+    # the kernel limits its ICMP errors a destination; each test wants to see its own
+    forward = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1",
+               "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0")
     link("node2", "to-node2", ["192.0.2.1/24", "2001:db8::1/64"], ["192.0.2.2/24", "2001:db8::2/64"])
     for number, (name, net) in enumerate(CLIENTS.items()):
         v6 = ADDRS[name][1].rsplit("::", 1)[0]
@@ -120,6 +124,23 @@ def build():
     ip(["route add 10.244.1.0/24 via 192.0.2.1", "route add fd00:244:1::/64 via 2001:db8::1"], "node2")
 
 
+def wait_answer(host, addr, port, seconds=10):
+    """Until a connection from `host` is accepted there."""
+    end = time.monotonic() + seconds
+    while True:
+        with inside(host):
+            sock = socket.socket(socket.AF_INET6 if ":" in addr else socket.AF_INET)
+        with sock:
+            sock.settimeout(1)
+            try:
+                sock.connect((addr, port))
+                return
+            except OSError as error:
+                if time.monotonic() > end:
+                    raise RuntimeError(f"{host} does not reach {addr}: {error}") from error
+        time.sleep(0.05)
+
+
 class Servers:
     """The pods' programs, all in one process (servers.py), which ends with this one's pipe."""
 
@@ -131,6 +152,11 @@ class Servers:
         line = self.process.stdout.readline()
         if line != "ready\n":
             raise RuntimeError(f"the pods' servers did not start: {line}")
+        for family in (0, 1):  # links and neighbours need a moment after they were made
+            for name in names:
+                wait_answer("node", ADDRS[name][family], PORTS[0])
+            for name in CLIENTS:
+                wait_answer(name, ADDRS["node"][family], HOST_PORT)
 
     def stop(self):
         self.process.stdin.close()

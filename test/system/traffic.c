@@ -122,10 +122,13 @@ static void watch(struct served *served, enum kind kind, int fd, const char *hos
 
 static void listen_on(const char *host, const char *text, int port, int type, int proto)
 {
-	struct served *served = calloc(1, sizeof(*served));
 	struct address a = make_address(text, port);
 	int fd = socket(a.ss.ss_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, proto), one = 1;
+	struct served *served;
 
+	if (fd < 0 && errno == EPROTONOSUPPORT && proto == IPPROTO_SCTP)
+		return; /* this kernel has none; who asks for it will see */
+	served = calloc(1, sizeof(*served));
 	if (!served || fd < 0)
 		die("socket");
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
