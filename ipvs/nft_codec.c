@@ -126,6 +126,18 @@ static bool set_number(const struct nlattr *attr, uint8_t *ret_set)
 	return false;
 }
 
+/* A table of that name may be somebody else's, with keys of other types. */
+static bool is_key_len(const struct kelem *elem, int len)
+{
+	int addr = elem->family == AF_INET ? 4 : 16;
+
+	if (elem->family != AF_INET && elem->family != AF_INET6)
+		return false;
+	if (elem->set == KSET_VIPS)
+		return len == addr;
+	return len == (elem->set == KSET_HAIRPIN ? 2 * addr : addr + 8);
+}
+
 static bool get_elem(struct nlattr *item, struct kelem *elem)
 {
 	struct nlattr *tb[NFTA_SET_ELEM_MAX + 1], *data[NFTA_DATA_MAX + 1];
@@ -138,7 +150,7 @@ static bool get_elem(struct nlattr *item, struct kelem *elem)
 	    !data[NFTA_DATA_VALUE])
 		return false;
 	len = nla_len(data[NFTA_DATA_VALUE]);
-	if (len > KELEM_KEY_MAX)
+	if (!is_key_len(elem, len))
 		return false;
 	memset(elem->key, 0, sizeof(elem->key));
 	memcpy(elem->key, nla_data(data[NFTA_DATA_VALUE]), (size_t)len);
