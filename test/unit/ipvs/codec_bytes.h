@@ -40,6 +40,26 @@ static inline struct nlmsghdr *message_parse(const char *hex)
 	return (struct nlmsghdr *)(void *)bytes;
 }
 
+/* Makes the length of the attribute that a cut went through fit again, and so on, `depth` levels
+ * deep, in its nest: so that what is left is read as far as it goes, and the last of it is short.
+ * `at`: the first attribute. */
+static inline void message_fit(struct nlmsghdr *msg, size_t at, int depth)
+{
+	uint8_t *end = (uint8_t *)msg + msg->nlmsg_len;
+
+	while (at + NLA_HDRLEN <= msg->nlmsg_len) {
+		struct nlattr *attr = (void *)((uint8_t *)msg + at);
+
+		if ((uint8_t *)attr + attr->nla_len > end) {
+			attr->nla_len = (uint16_t)(end - (uint8_t *)attr);
+			if (depth > 1)
+				message_fit(msg, at + NLA_HDRLEN, depth - 1);
+			return;
+		}
+		at += (size_t)NLA_ALIGN(attr->nla_len);
+	}
+}
+
 /* A batch that is never sent. */
 static inline struct nl_batch *batch_unsent(void)
 {

@@ -464,31 +464,13 @@ static void old_answers_take_the_family_of_the_service(void **state)
 
 /* ---- damage ---- */
 
-/* Makes the length of the attribute that a cut went through fit again; so on in its nest, which
- * begins with an attribute itself. */
-static void fit(uint8_t *at, uint8_t *end, int depth)
-{
-	while (end - at >= NLA_HDRLEN) {
-		struct nlattr *attr = (void *)at;
-
-		if (at + attr->nla_len > end) {
-			attr->nla_len = (uint16_t)(end - at);
-			if (depth > 1)
-				fit(at + NLA_HDRLEN, end, depth - 1);
-			return;
-		}
-		at += NLA_ALIGN(attr->nla_len);
-	}
-}
-
 /* Cut at `len`, with the lengths of nests (and, with `depth` 2, of what is in them) made to fit: so
  * that what is inside is read as far as it goes, and has short attributes. */
 static struct nlmsghdr *cut_inside(const struct nlmsghdr *msg, size_t len, int depth)
 {
 	struct nlmsghdr *cut = message_cut(msg, len);
 
-	if (len > HEAD)
-		fit((uint8_t *)cut + HEAD, (uint8_t *)cut + len, depth);
+	message_fit(cut, HEAD, depth);
 	return cut;
 }
 
