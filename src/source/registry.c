@@ -41,12 +41,17 @@ struct registry {
 
 /* ---- addresses ---- */
 
-static bool is_taken(const struct registry *registry, const struct ip_addr *addr)
+static struct reg_addr *taken_find(const struct registry *registry, const struct ip_addr *addr)
 {
 	struct reg_addr *taken;
 
 	HASH_FIND(hh, registry->taken, addr, sizeof(*addr), taken);
-	return taken != NULL;
+	return taken;
+}
+
+static bool is_taken(const struct registry *registry, const struct ip_addr *addr)
+{
+	return taken_find(registry, addr) != NULL;
 }
 
 static int hold(struct registry *registry, const struct ip_addr *addr)
@@ -55,7 +60,7 @@ static int hold(struct registry *registry, const struct ip_addr *addr)
 
 	if (!addr_is_set(addr))
 		return 0;
-	HASH_FIND(hh, registry->taken, addr, sizeof(*addr), taken);
+	taken = taken_find(registry, addr);
 	if (!taken) {
 		taken = calloc(1, sizeof(*taken));
 		if (!taken)
@@ -73,7 +78,7 @@ static void release(struct registry *registry, const struct ip_addr *addr)
 
 	if (!addr_is_set(addr))
 		return;
-	HASH_FIND(hh, registry->taken, addr, sizeof(*addr), taken);
+	taken = taken_find(registry, addr);
 	if (taken && --taken->holders == 0) {
 		HASH_DEL(registry->taken, taken);
 		free(taken);
@@ -206,11 +211,10 @@ int registry_reserve(struct registry *registry, const struct service *svc)
 	if (!entry)
 		return -ENOMEM;
 	entry->seen = true;
-	if (!entry->own || memcmp(entry->ips, svc->cluster_ips, sizeof(entry->ips)) != 0) {
-		entry_set_ips(registry, entry, svc->cluster_ips);
-		entry->own = true;
+	if (!entry->own && addr_is_set(&entry->ips[0])) /* the file gives it one */
 		registry->dirty = true;
-	}
+	entry_set_ips(registry, entry, svc->cluster_ips);
+	entry->own = true;
 	return 0;
 }
 
@@ -266,11 +270,20 @@ static size_t choose_families(const struct registry *registry, const struct serv
 	return svc->families[1] ? 2 : 1;
 }
 
-static struct ip_addr kept_ip(const struct reg_entry *entry, const struct ip_prefix *range)
+static bool is_only_holder(const struct registry *registry, const struct ip_addr *addr)
+{
+	const struct reg_addr *taken = taken_find(registry, addr);
+
+	return taken && taken->holders == 1;
+}
+
+/* What it was given before; or what it named itself, if nobody else does. */
+static struct ip_addr kept_ip(const struct registry *registry, const struct reg_entry *entry,
+			      const struct ip_prefix *range)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(entry->ips); i++)
-		if (!entry->own && addr_is_set(&entry->ips[i]) &&
-		    prefix_contains(range, &entry->ips[i]))
+		if (addr_is_set(&entry->ips[i]) && prefix_contains(range, &entry->ips[i]) &&
+		    (!entry->own || is_only_holder(registry, &entry->ips[i])))
 			return entry->ips[i];
 	return (struct ip_addr){0};
 }
@@ -287,7 +300,7 @@ static int fill_ip(struct registry *registry, struct reg_entry *entry, uint8_t f
 			       "has no clusterIP, and there is no range to give it an %s address "
 			       "from: set spec.clusterIP or --service-cluster-ip-range",
 			       family == AF_INET6 ? "IPv6" : "IPv4");
-	*ret_ip = kept_ip(entry, range);
+	*ret_ip = kept_ip(registry, entry, range);
 	if (addr_is_set(ret_ip))
 		return hold(registry, ret_ip);
 	rc = allocate(registry, range, entry->key, ret_ip);
@@ -312,7 +325,7 @@ static int fill_ips(struct registry *registry, struct service *svc, struct reg_e
 
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = fill_ip(registry, entry, families[i], &ips[i], err);
-	if (rc == 0 && memcmp(ips, entry->ips, sizeof(ips)) != 0)
+	if (rc == 0 && (entry->own || memcmp(ips, entry->ips, sizeof(ips)) != 0))
 		registry->dirty = true;
 	for (size_t i = 0; i < ARRAY_SIZE(ips); i++) /* set_ips holds them once more */
 		if (rc == 0 && addr_is_set(&ips[i]))
@@ -385,56 +398,58 @@ static void load_entry(struct registry *registry, const cJSON *node)
 	entry_set_ips(registry, entry, ips);
 }
 
-static char *read_file(const char *path, int *ret_errno)
+/* The caller frees; NULL with errno set. */
+static char *read_file(const char *path)
 {
 	FILE *in = fopen(path, "re");
 	char *text = NULL;
 	struct stat st;
-	size_t len = 0;
 
-	*ret_errno = errno;
 	if (!in)
 		return NULL;
+	errno = EFBIG;
 	if (fstat(fileno(in), &st) == 0 && st.st_size <= STATE_BYTES_MAX)
-		text = malloc((size_t)st.st_size + 1);
-	if (text) {
-		len = fread(text, 1, (size_t)st.st_size, in);
-		text[len] = '\0';
-	}
+		text = calloc(1, (size_t)st.st_size + 1);
+	if (text)
+		fread(text, 1, (size_t)st.st_size, in);
 	fclose(in);
 	return text;
 }
 
-static void set_aside(const struct registry *registry)
+/* It is never written over before somebody could look at it. */
+static void set_aside(const struct registry *registry, const char *why)
 {
 	cleanup_free char *aside = NULL;
 
-	if (registry->read_only || asprintf(&aside, "%s.damaged", registry->path) < 0)
+	if (registry->read_only || asprintf(&aside, "%s.damaged", registry->path) < 0 ||
+	    rename(registry->path, aside) < 0) {
+		log_warn("the file of allocations cannot be used: Services without a clusterIP may "
+			 "get other addresses",
+			 "file=%s error=\"%s\"", registry->path, why);
 		return;
-	rename(registry->path, aside);
-	log_error("the file of allocations is damaged; it is set aside and begun anew: Services "
-		  "without a clusterIP may get other addresses",
-		  "file=%s aside=%s", registry->path, aside);
+	}
+	log_error("the file of allocations cannot be used; it is set aside and begun anew: "
+		  "Services without a clusterIP may get other addresses",
+		  "file=%s aside=%s error=\"%s\"", registry->path, aside, why);
 }
 
 static void load(struct registry *registry)
 {
-	int error = 0;
-	cleanup_free char *text = read_file(registry->path, &error);
+	cleanup_free char *text = read_file(registry->path);
 	const cJSON *services;
 	cJSON *root;
 
 	if (!text) {
-		if (error != ENOENT)
-			log_warn("the file of allocations cannot be read", "file=%s error=\"%s\"",
-				 registry->path, strerror(error));
+		if (errno != ENOENT && errno != ENOTDIR)
+			set_aside(registry, strerror(errno));
 		return;
 	}
 	root = cJSON_Parse(text);
 	services = cJSON_GetObjectItemCaseSensitive(root, "services");
 	if (!cJSON_IsObject(services))
-		set_aside(registry);
-	for (const cJSON *node = services ? services->child : NULL; node; node = node->next)
+		set_aside(registry, "damaged");
+	for (const cJSON *node = cJSON_IsObject(services) ? services->child : NULL; node;
+	     node = node->next)
 		load_entry(registry, node);
 	cJSON_Delete(root);
 }
