@@ -69,16 +69,18 @@ size_t nl_batch_bytes(const struct nl_batch *batch);
  * known, -EINPROGRESS when some are not, another -errno when nothing was sent. */
 int nl_batch_send(struct nl_batch *batch, int *ret_results);
 
-/* A single get (no dump): sends the batch's only message, hands the answer to `fn`. 0 or -errno. */
+/* A single get (no dump): sends the batch's only message, hands the answer to `fn`. 0 or -errno;
+ * -EBUSY on a reader whose dump is open (nothing is sent, the batch stays as it is). */
 typedef int (*nl_msg_fn)(const struct nlmsghdr *msg, void *arg);
 int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg);
 
 /* A dump in slices: start (sends the batch's only message with NLM_F_DUMP on the dump socket),
  * then next until 0. next reads one datagram and calls `fn` for each message in it; a negative
- * return of `fn` ends the dump with it. >0 more, 0 done, -errno. *ret_interrupted (may be NULL)
- * becomes true if the kernel says the table changed meanwhile (NLM_F_DUMP_INTR): what was seen is
- * there, what was not seen may be. nl_dump_cancel drops an open dump. A datagram that breaks off or
- * whose lengths are wrong is -EBADMSG: what stood before the fault has been handed over. */
+ * return of `fn` ends the dump with it. >0 more, 0 done, -errno: it is over, too. *ret_interrupted
+ * (may be NULL) becomes true if the kernel says the table changed meanwhile (NLM_F_DUMP_INTR): what
+ * was seen is there, what was not seen may be. nl_dump_cancel drops an open dump. A datagram that
+ * breaks off or whose lengths are wrong is -EBADMSG: what stood before the fault has been handed
+ * over. */
 int nl_dump_start(struct nl_batch *batch);
 int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted);
 void nl_dump_cancel(struct nl_conn *conn);

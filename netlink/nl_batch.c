@@ -232,6 +232,8 @@ int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg)
 
 	if (!request)
 		return -EINVAL;
+	if (conn->dump_open && conn->dump == conn->change)
+		return -EBUSY;
 	request->nlmsg_seq = ++conn->seq;
 	request->nlmsg_flags |= NLM_F_ACK;
 	conn->counters.dumps++;

@@ -5,14 +5,6 @@
 
 #include "conn.h"
 
-/* A dump that nobody finished would make the next request EBUSY: read it to its end. */
-void nl_dump_cancel(struct nl_conn *conn)
-{
-	while (conn->dump_open && nl_dump_next(conn, NULL, NULL, NULL) > 0)
-		continue;
-	conn->dump_open = false;
-}
-
 int nl_dump_start(struct nl_batch *batch)
 {
 	struct nl_conn *conn = batch_conn(batch);
@@ -57,15 +49,12 @@ int dump_take_datagram(const uint8_t *data, size_t len, uint32_t seq, nl_msg_fn 
 	return used < len ? -EBADMSG : 1;
 }
 
-int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted)
+static int next_datagram(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted)
 {
 	bool done = false;
-	ssize_t n;
+	ssize_t n = conn_receive(conn, conn->dump);
 	int rc;
 
-	if (!conn->dump_open)
-		return -EINVAL;
-	n = conn_receive(conn, conn->dump);
 	if (n < 0) {
 		conn->dump_open = n == -ENOBUFS || n == -EMSGSIZE;
 		if (n == -EAGAIN)
@@ -75,5 +64,24 @@ int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interr
 	rc = dump_take_datagram(conn->rx, (size_t)n, conn->dump_seq, fn, arg, ret_interrupted,
 				&done);
 	conn->dump_open = !done;
+	return rc;
+}
+
+/* A dump that nobody finished would make the next request EBUSY: read it to its end. */
+void nl_dump_cancel(struct nl_conn *conn)
+{
+	while (conn->dump_open)
+		next_datagram(conn, NULL, NULL, NULL);
+}
+
+int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted)
+{
+	int rc;
+
+	if (!conn->dump_open)
+		return -EINVAL;
+	rc = next_datagram(conn, fn, arg, ret_interrupted);
+	if (rc < 0)
+		nl_dump_cancel(conn);
 	return rc;
 }
