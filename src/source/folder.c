@@ -68,7 +68,7 @@ struct doc_reader {
 	struct folder_doc *doc;
 	size_t cap_keys, cap_objects;
 	size_t others;
-	bool not_a_list; /* what looked like a List's elements were not */
+	size_t n_before; /* objects of the text's documents before this one */
 	struct err *err;
 };
 
@@ -99,27 +99,34 @@ static bool is_list(const cJSON *tree)
 	return len >= 4 && strcmp(kind->valuestring + len - 4, "List") == 0;
 }
 
+/* Objects inside something that is no List belong to that thing. */
+static void drop_elements(struct doc_reader *reader)
+{
+	struct folder_doc *doc = reader->doc;
+
+	while (doc->n_objects > reader->n_before) {
+		free(doc->keys[--doc->n_keys]);
+		object_free(doc->objects[--doc->n_objects]);
+	}
+}
+
 static int take_tree(cJSON *tree, bool item, void *arg)
 {
 	struct doc_reader *reader = arg;
 	union object *object = NULL;
 	int rc = decode_object(tree, reader->path, &object, reader->err);
+	bool list = !item && is_list(tree);
 
-	if (rc == 0 && !item && tree_get(tree, "items") && !is_list(tree))
-		reader->not_a_list = true;
+	if (rc == 0 && !item && !list && tree_get(tree, "items"))
+		drop_elements(reader);
 	if (rc == 0 && !object)
-		reader->others += item || !is_list(tree);
+		reader->others += !list;
 	cJSON_Delete(tree);
-	return rc == 0 && object ? add_object(reader, object) : rc;
-}
-
-/* Objects inside something that is no List belong to that thing. */
-static void drop_objects(struct folder_doc *doc)
-{
-	doc_done(doc);
-	doc->keys = NULL;
-	doc->objects = NULL;
-	doc->n_keys = doc->n_objects = 0;
+	if (rc == 0 && object)
+		rc = add_object(reader, object);
+	if (!item)
+		reader->n_before = reader->doc->n_objects;
+	return rc;
 }
 
 static void shrink(struct folder_doc *doc)
@@ -141,8 +148,6 @@ static int read_doc(const char *path, const char *text, size_t len, int line,
 	rc = tree_read(text, len, line, take_tree, &reader, &syntax);
 	if (rc < 0 && !err->text[0])
 		err_set(err, rc, "%s:%s", path, syntax.text);
-	if (reader.not_a_list)
-		drop_objects(doc);
 	shrink(doc);
 	*others += reader.others;
 	return rc;
@@ -266,11 +271,29 @@ static int take_docs(struct folder_file *file, const struct folder_file *known, 
 
 /* ---- one file ---- */
 
-static char *load_file(const char *path, size_t size, size_t *ret_len, struct err *err)
+/* Exactly `size` bytes. -EAGAIN: it has become shorter meanwhile. */
+static int read_bytes(int fd, char *text, size_t size)
+{
+	size_t len = 0;
+
+	while (len < size) {
+		ssize_t n = read(fd, text + len, size - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EAGAIN;
+		len += (size_t)n;
+	}
+	text[size] = '\0';
+	return 0;
+}
+
+/* The caller frees. */
+static char *load_file(const char *path, size_t size, struct err *err)
 {
 	cleanup_free char *text = NULL;
-	size_t len = 0;
-	int fd;
+	int fd, rc;
 
 	if (size > FOLDER_FILE_BYTES_MAX) {
 		err_set(err, -EFBIG, "%s: has %zu bytes, more than %d: split it", path, size,
@@ -279,23 +302,14 @@ static char *load_file(const char *path, size_t size, size_t *ret_len, struct er
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	text = fd < 0 ? NULL : malloc(size + 1);
-	while (text && len < size) {
-		ssize_t n = read(fd, text + len, size - len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	if (!text)
-		err_set(err, -errno, "%s: cannot be read: %s", path, strerror(errno));
+	rc = text ? read_bytes(fd, text, size) : -errno;
 	if (fd >= 0)
 		close(fd);
-	if (text)
-		text[len] = '\0';
-	*ret_len = len;
-	return take_ptr(text);
+	if (rc == 0)
+		return take_ptr(text);
+	err_set(err, rc, "%s: cannot be read: %s", path,
+		rc == -EAGAIN ? "it has changed meanwhile" : strerror(-rc));
+	return NULL;
 }
 
 static bool same_stat(const struct folder_file *known, const struct stat *st)
@@ -319,36 +333,39 @@ static struct folder_file *new_file(const char *name, const struct stat *st)
 	return file;
 }
 
+/* NULL without memory: then the file is as it was, until it is looked at again. */
 static struct folder_change *add_change(struct folder_changes *changes, const char *name)
 {
-	struct folder_change *change;
+	char *copy = strdup(name);
 
-	if (util_grow((void **)&changes->items, &changes->cap, changes->n + 1,
-		      sizeof(*changes->items)) < 0)
+	if (!copy || util_grow((void **)&changes->items, &changes->cap, changes->n + 1,
+			       sizeof(*changes->items)) < 0) {
+		free(copy);
 		return NULL;
-	change = &changes->items[changes->n];
-	*change = (struct folder_change){.name = strdup(name)};
-	if (!change->name)
-		return NULL;
-	changes->n++;
-	return change;
+	}
+	changes->items[changes->n] = (struct folder_change){.name = copy};
+	return &changes->items[changes->n++];
 }
 
 static void read_file(const char *path, const char *name, const struct stat *st,
 		      const struct folder_file *known, struct folder_changes *changes)
 {
-	struct folder_change *change = add_change(changes, name);
+	struct folder_file *file = new_file(name, st);
+	struct folder_change *change = file ? add_change(changes, name) : NULL;
 	struct err err = {0};
 	cleanup_free char *text = NULL;
-	size_t len = 0;
+	size_t len = (size_t)st->st_size;
 	int rc = -ENOMEM;
 
-	if (!change || !(change->file = new_file(name, st)))
+	if (!change) {
+		folder_file_free(file);
 		return;
-	text = load_file(path, (size_t)st->st_size, &len, &err);
+	}
+	change->file = file;
+	text = load_file(path, len, &err);
 	if (text)
-		rc = take_docs(change->file, known, path, text, len, &change->others, &err);
-	change->file->broken = rc < 0;
+		rc = take_docs(file, known, path, text, len, &change->others, &err);
+	file->broken = rc < 0;
 	if (rc < 0)
 		change->error = strdup(err.text[0] ? err.text : "no memory");
 }
@@ -364,27 +381,43 @@ static bool is_fresh(const struct stat *st)
 	return age_ms >= 0 && age_ms < FOLDER_SETTLE_MS;
 }
 
+/* What cannot be looked at is not gone: it keeps what it had. */
+static void tell_unreadable(const char *path, const char *name, int error,
+			    struct folder_changes *changes)
+{
+	struct folder_change *change;
+	char *text;
+
+	if (asprintf(&text, "%s: cannot be read: %s", path, strerror(error)) < 0)
+		return;
+	change = add_change(changes, name);
+	if (change)
+		change->error = text;
+	else
+		free(text);
+}
+
 static void look_at(const char *dir, const char *name, const struct folder_file *known,
 		    bool settled_only, struct folder_changes *changes)
 {
 	cleanup_free char *path = NULL;
-	struct folder_change *change;
 	struct stat st;
 
 	if (asprintf(&path, "%s/%s", dir, name) < 0) {
 		path = NULL;
 		return;
 	}
-	if (stat(path, &st) == 0 && S_ISREG(st.st_mode)) {
-		if (!same_stat(known, &st) && !(settled_only && is_fresh(&st)))
-			read_file(path, name, &st, known, changes);
-		return;
+	if (stat(path, &st) < 0) {
+		if (errno != ENOENT)
+			tell_unreadable(path, name, errno, changes);
+		else if (known)
+			add_change(changes, name);
+	} else if (!S_ISREG(st.st_mode)) { /* a folder, a pipe: none of ours, or not any more */
+		if (known)
+			add_change(changes, name);
+	} else if (!same_stat(known, &st) && !(settled_only && is_fresh(&st))) {
+		read_file(path, name, &st, known, changes);
 	}
-	if (known) /* gone, or no file any more */
-		add_change(changes, name);
-	else if (errno != ENOENT && (change = add_change(changes, name)) &&
-		 asprintf(&change->error, "%s: cannot be read: %s", path, strerror(errno)) < 0)
-		change->error = NULL;
 }
 
 /* ---- the folder ---- */

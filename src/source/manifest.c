@@ -223,25 +223,31 @@ static struct def *def_insert(struct manifest_source *src, struct object_entry *
 	return def;
 }
 
-static void define(struct manifest_source *src, struct folder_file *file, const char *key,
+/* Was it seen in this reading of its file already? Then that one counts. */
+static bool is_second(struct manifest_source *src, const struct def *def, const char *key)
+{
+	char text[512];
+
+	if (!def || def->round != src->round)
+		return false;
+	snprintf(text, sizeof(text), "%s is there twice: the first counts", key);
+	problem(src, def->file->name, text);
+	return true;
+}
+
+/* False: it is there for the second time. Owns the object. */
+static bool define(struct manifest_source *src, struct folder_file *file, const char *key,
 		   union object *object)
 {
 	struct object_entry *entry = entry_get(src, key, object->meta.kind);
 	struct def *def = entry ? def_find(entry, file) : NULL;
-	char text[512];
+	bool second = is_second(src, def, key);
 
-	if (def && def->round == src->round) {
-		snprintf(text, sizeof(text), "%s is there twice (again at %s): the first counts",
-			 key, object->meta.origin);
-		problem(src, file->name, text);
-		object_free(object);
-		return;
-	}
 	if (!def && entry)
 		def = def_insert(src, entry, file);
-	if (!def) {
+	if (!def || second) {
 		object_free(object);
-		return;
+		return !second;
 	}
 	def->file = file;
 	def->round = src->round;
@@ -251,19 +257,24 @@ static void define(struct manifest_source *src, struct folder_file *file, const 
 	if (entry->defs->next)
 		tell_conflict(src, entry);
 	tell_first(src, entry);
+	return true;
 }
 
-static void keep(struct manifest_source *src, struct folder_file *file, const char *key)
+/* The same for an object whose text did not change. */
+static bool keep(struct manifest_source *src, struct folder_file *file, const char *key)
 {
 	struct object_entry *entry;
 	struct def *def;
 
 	HASH_FIND_STR(src->objects, key, entry);
 	def = entry ? def_find(entry, file) : NULL;
-	if (!def)
-		return;
-	def->file = file;
-	def->round = src->round;
+	if (is_second(src, def, key))
+		return false;
+	if (def) {
+		def->file = file;
+		def->round = src->round;
+	}
+	return true;
 }
 
 static void remove_object(struct manifest_source *src, struct object_entry *entry)
@@ -314,22 +325,27 @@ static void undefine(struct manifest_source *src, const char *key, const char *f
 
 /* ---- applying a round's changes ---- */
 
+/* A document with an object that does not count, since it is the second, is read anew every time:
+ * it may be the first then. */
+static void apply_doc(struct manifest_source *src, struct folder_file *file, struct folder_doc *doc)
+{
+	bool all = true;
+
+	for (size_t k = 0; k < doc->n_keys; k++)
+		all &= doc->reused ? keep(src, file, doc->keys[k])
+				   : define(src, file, doc->keys[k], take_ptr(doc->objects[k]));
+	if (!all)
+		memset(doc->hash, 0, sizeof(doc->hash));
+	free(doc->objects);
+	doc->objects = NULL;
+	doc->n_objects = 0;
+	doc->reused = false;
+}
+
 static void apply_docs(struct manifest_source *src, struct folder_file *file)
 {
-	for (size_t i = 0; i < file->n_docs; i++) {
-		struct folder_doc *doc = &file->docs[i];
-
-		for (size_t k = 0; k < doc->n_keys; k++) {
-			if (doc->reused)
-				keep(src, file, doc->keys[k]);
-			else
-				define(src, file, doc->keys[k], take_ptr(doc->objects[k]));
-		}
-		free(doc->objects);
-		doc->objects = NULL;
-		doc->n_objects = 0;
-		doc->reused = false;
-	}
+	for (size_t i = 0; i < file->n_docs; i++)
+		apply_doc(src, file, &file->docs[i]);
 }
 
 static void undefine_docs(struct manifest_source *src, const struct folder_file *old)
@@ -374,7 +390,7 @@ static void apply_change(struct manifest_source *src, struct folder_change *chan
 	struct folder_file *old = file_find(src, change->name);
 	struct folder_file *file = change->file;
 
-	if (change->error) {
+	if (change->error || (file && file->broken)) {
 		keep_broken(src, old, change);
 		return;
 	}
@@ -527,6 +543,16 @@ static bool any_broken(const struct manifest_source *src)
 	return false;
 }
 
+/* If something happened during the last. */
+static void next_round(struct manifest_source *src)
+{
+	bool again = src->again, full = src->again_full;
+
+	src->again = src->again_full = false;
+	if (again)
+		start_round(src, full, false);
+}
+
 static void end_round(struct manifest_source *src)
 {
 	src->phase = IDLE;
@@ -537,12 +563,7 @@ static void end_round(struct manifest_source *src)
 	folder_changes_done(&src->changes);
 	save_registry(src);
 	src->sink.commit(src->sink.ctx, src->told_complete);
-	if (src->again) {
-		bool full = src->again_full;
-
-		src->again = src->again_full = false;
-		start_round(src, full, false);
-	}
+	next_round(src);
 }
 
 /* A slice of the phase; true when it is through. */
@@ -605,10 +626,7 @@ static void have_read(uv_work_t *work, int status)
 	if (!src->changes.n && src->told_complete) { /* nothing new: nothing to commit */
 		folder_changes_done(&src->changes);
 		src->phase = IDLE;
-		if (src->again) {
-			src->again = false;
-			start_round(src, src->again_full, false);
-		}
+		next_round(src);
 		return;
 	}
 	src->round++;

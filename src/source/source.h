@@ -2,8 +2,9 @@
 /* The seam between a source of objects (manifest folder, API server) and the cache.
  *
  * A source lives on the loop, reads in slices of SOURCE_SLICE_US, and tells its sink what changed.
- * It never repeats an object that is equal to the last told, and never tells a deletion on the
- * strength of an incomplete picture: a file that cannot be read keeps its last good objects. */
+ * It may tell an object again that is equal to the last told: the cache sees that. It never tells a
+ * deletion on the strength of an incomplete picture: a file that cannot be read keeps its last good
+ * objects. */
 #ifndef VIPD_SOURCE_H
 #define VIPD_SOURCE_H
 

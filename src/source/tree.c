@@ -491,30 +491,29 @@ static size_t lines_before(const struct builder *b, size_t offset)
 	return n;
 }
 
-/* The line of libyaml's problem: it does not keep that of a byte it cannot read, and takes the end
- * of a text for another line. */
-static size_t problem_line(const struct builder *b)
+/* libyaml takes the end of a text for one more line, even behind a newline. */
+static size_t line_inside(const struct builder *b, size_t line)
 {
-	const yaml_parser_t *p = &b->parser;
-	size_t last = lines_before(b, b->len);
+	size_t last = lines_before(b, b->len - (b->len && b->text[b->len - 1] == '\n'));
 
-	if (p->error == YAML_READER_ERROR)
-		return lines_before(b, p->problem_offset);
-	return p->problem_mark.line < last ? p->problem_mark.line : last;
+	return line < last ? line : last;
 }
 
-/* libyaml's problem, and in what: "..., while parsing a flow mapping begun in line 3". */
+/* libyaml's problem, and in what: "..., while parsing a flow mapping begun in line 3". It does not
+ * keep the line of a byte that it cannot read. */
 static int syntax_error(struct builder *b)
 {
 	const yaml_parser_t *p = &b->parser;
-	size_t line = problem_line(b);
+	size_t line = p->error == YAML_READER_ERROR ? lines_before(b, p->problem_offset)
+						    : line_inside(b, p->problem_mark.line);
+	size_t context_line = line_inside(b, p->context_mark.line);
 	char begun[40] = "";
 
 	if (p->error == YAML_MEMORY_ERROR)
 		return -ENOMEM;
-	if (p->context && p->context_mark.line != line)
+	if (p->context && context_line != line)
 		snprintf(begun, sizeof(begun), " begun in line %zu",
-			 p->context_mark.line + (size_t)b->first_line);
+			 context_line + (size_t)b->first_line);
 	return err_set(b->err, -EINVAL, "%zu: not YAML: %s%s%s%s", line + (size_t)b->first_line,
 		       p->problem ? p->problem : "unreadable", p->context ? ", " : "",
 		       p->context ? p->context : "", begun);
