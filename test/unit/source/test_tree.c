@@ -292,8 +292,9 @@ static void bad_yaml(void **state)
 		{"a:\n\tb: 2\n", "2: not YAML: found character that cannot start any token"},
 		{"a:\n  b: 1\n c: 2\n", "3: not YAML: did not find expected key"},
 		{"a: [1, 2\nb: 3\n", "2: not YAML: did not find expected ',' or ']'"},
-		{"a: 'x\n", "2: not YAML: found unexpected end of stream, while scanning a quoted "
-			    "scalar begun in line 1"},
+		{"a: 'x\n", "1: not YAML: found unexpected end of stream"},
+		{"a: 'x\nb: c\n", "2: not YAML: found unexpected end of stream, while scanning a "
+				  "quoted scalar begun in line 1"},
 		{"a: b: c\n", "1: not YAML: mapping values are not allowed in this context"},
 		{"a: {{ .Values.port }}\n", "1: a mapping or sequence as a key"},
 		{"? [a]\n: b\n", "1: a mapping or sequence as a key"},
