@@ -97,4 +97,12 @@ static inline char *files_read(const struct files *files, const char *name)
 	return text;
 }
 
+/* Prints `text` with "DIR" in the folder's place. */
+static inline void files_print_short(const struct files *files, const char *text, FILE *out)
+{
+	for (const char *dir; (dir = strstr(text, files->dir)); text = dir + strlen(files->dir))
+		fprintf(out, "%.*sDIR", (int)(dir - text), text);
+	fputs(text, out);
+}
+
 #endif
