@@ -79,6 +79,7 @@ static void each_error_belongs_to_its_message(void **state)
 	assert_int_equal(counters.sends, 1);
 	assert_int_equal(counters.messages, ARRAY_SIZE(want));
 	assert_int_equal(counters.errors, 4);
+	assert_int_equal(rig->conn->seq, ARRAY_SIZE(want)); /* never given twice */
 
 	/* nothing of the first batch's answers is left over for the second */
 	del_route(rig->batch, 1);
