@@ -27,7 +27,7 @@ struct family {
 	bool used;     /* a frontend of it was seen: without one nothing is written */
 	bool all;      /* the whole model was marked: what nobody wants may go */
 	bool auditing; /* the reading under way is an audit */
-	bool unusable; /* no such iptables, or no rights */
+	bool unusable; /* no such iptables, or no rights; looked at again with each audit */
 	struct saved have;
 	struct chain_set sent; /* what the restore under way will make */
 	unsigned attempts;
@@ -86,13 +86,23 @@ static void pause_family(struct family *f, const char *what, const struct child_
 	f->marked = true;
 }
 
-static void note_drift(struct family *f, struct saved *now)
+/* Has anything of ours changed? As much as a restore would put back; others' chains are theirs. */
+static bool has_drifted(const struct saved *before, const struct saved *now)
 {
+	cleanup_free struct chain *ours = calloc(before->chains.n + 1, sizeof(*ours));
+	struct chain_set want = {.items = ours};
 	cleanup_free char *text = NULL;
 
-	/* what was there and is not any more: as much as a restore would put back */
-	text = restore_text(now, &f->have.chains, true);
-	if (!text || !*text)
+	for (size_t i = 0; ours && i < before->chains.n; i++)
+		if (chain_is_ours(before->chains.items[i].name))
+			ours[want.n++] = before->chains.items[i];
+	text = ours ? restore_text(now, &want, true) : NULL;
+	return text && *text;
+}
+
+static void note_drift(struct family *f, const struct saved *now)
+{
+	if (!has_drifted(&f->have, now))
 		return;
 	f->be->drift++;
 	log_warn("iptables rules changed by somebody else, restored", "family=%s",
@@ -106,7 +116,9 @@ static void on_saved(void *arg, const struct child_result *result)
 	struct backend *be = f->be;
 	struct saved now = {0};
 
-	if (result->status != 0) {
+	if (result->status != 0 && f->unusable) {
+		f->state = READY; /* still */
+	} else if (result->status != 0) {
 		pause_family(f, "save", result);
 	} else if (saved_parse(result->output, &now) < 0) {
 		saved_done(&now);
@@ -117,6 +129,8 @@ static void on_saved(void *arg, const struct child_result *result)
 		saved_done(&f->have);
 		f->have = now;
 		f->state = READY;
+		f->marked |= f->unusable;
+		f->unusable = false;
 	}
 	f->auditing = false;
 	be->env->wake(be->env->ctx);
@@ -327,10 +341,30 @@ static int ipt_read(struct backend *be, uint64_t budget_us, struct err *err)
 	return 0;
 }
 
+static int compare_keys(const void *a, const void *b)
+{
+	return fe_key_cmp(a, b);
+}
+
+/* Keys that were marked again before they were done stand there more than once. */
+static void drop_repeated_keys(struct family *f)
+{
+	size_t n = 0;
+
+	if (f->n_keys)
+		qsort(f->keys, f->n_keys, sizeof(*f->keys), compare_keys);
+	for (size_t i = 0; i < f->n_keys; i++)
+		if (!n || fe_key_cmp(&f->keys[n - 1], &f->keys[i]) != 0)
+			f->keys[n++] = f->keys[i];
+	f->n_keys = n;
+}
+
 static int mark_key(struct backend *be, const struct model *model, const struct fe_key *key)
 {
 	struct family *f = family_of(be, key);
 
+	if (f->n_keys == f->keys_cap)
+		drop_repeated_keys(f);
 	if (util_grow((void **)&f->keys, &f->keys_cap, f->n_keys + 1, sizeof(*f->keys)) < 0)
 		return -ENOMEM;
 	f->keys[f->n_keys++] = *key;
@@ -373,7 +407,6 @@ static int ipt_step(struct backend *be, const struct model *model, uint64_t budg
 			for (size_t k = 0; k < f->n_keys; k++)
 				be->env->report(be->env->ctx, &f->keys[k], R_REFUSED,
 						"this node has no ip6tables");
-			f->n_keys = 0;
 		} else if (f->state == READY && f->marked) {
 			step_family(f, model);
 		}
@@ -393,9 +426,9 @@ static uint64_t ipt_tick(struct backend *be, const struct model *model, uint64_t
 		for (int i = 0; i < 2; i++) {
 			struct family *f = &be->families[i];
 
-			if (f->state != READY || f->unusable || (!f->used && !f->have.chains.n))
+			if (f->state != READY || (!f->used && !f->have.chains.n))
 				continue;
-			f->auditing = true;
+			f->auditing = !f->unusable;
 			start_save(f);
 		}
 	}

@@ -178,6 +178,17 @@ bool chain_is_per_service(const char *name)
 	return false;
 }
 
+bool chain_is_ours(const char *name)
+{
+	static const char *const shared[] = {"KUBE-SERVICES", "KUBE-FORWARD", "KUBE-POSTROUTING",
+					     "KUBE-MARK-MASQ", "KUBE-MARK-REMOTE"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
+		if (strcmp(shared[i], name) == 0)
+			return true;
+	return chain_is_per_service(name);
+}
+
 /* ---- rules ---- */
 
 static bool is_used(const struct endpoint *ep)

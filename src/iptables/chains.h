@@ -47,6 +47,8 @@ void chain_endpoint_name(const struct frontend *fe, const struct endpoint *ep,
 			 char buf[CHAIN_NAME_MAX]);
 /* Is it a chain of ours (or of a kube-proxy before us), to be removed when nobody wants it? */
 bool chain_is_per_service(const char *name);
+/* That, or one of the chains that our frontends share: what cleanup removes. */
+bool chain_is_ours(const char *name);
 
 /* Everything that the frontends of `family` in the model ask for. 0 or -ENOMEM. */
 int chains_build(const struct model *model, int family, const struct ip_prefix *local_nets,

@@ -218,17 +218,6 @@ char *restore_text(const struct saved *have, const struct chain_set *want, bool 
 	return print_tables(have, want, remove_stale);
 }
 
-static bool is_ours(const char *name)
-{
-	static const char *const shared[] = {"KUBE-SERVICES", "KUBE-FORWARD", "KUBE-POSTROUTING",
-					     "KUBE-MARK-MASQ", "KUBE-MARK-REMOTE"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(shared); i++)
-		if (strcmp(shared[i], name) == 0)
-			return true;
-	return chain_is_per_service(name);
-}
-
 static void print_cleanup(const struct saved *have, enum ipt_table table, FILE *out)
 {
 	const struct chain_set *set = &have->chains;
@@ -238,10 +227,10 @@ static void print_cleanup(const struct saved *have, enum ipt_table table, FILE *
 			fprintf(out, "-D %s %s -j %s\n", ipt_jumps[i].chain, ipt_jumps[i].rule,
 				ipt_jumps[i].target);
 	for (size_t i = 0; i < set->n; i++)
-		if (set->items[i].table == table && is_ours(set->items[i].name))
+		if (set->items[i].table == table && chain_is_ours(set->items[i].name))
 			fprintf(out, "-F %s\n", set->items[i].name);
 	for (size_t i = 0; i < set->n; i++)
-		if (set->items[i].table == table && is_ours(set->items[i].name))
+		if (set->items[i].table == table && chain_is_ours(set->items[i].name))
 			fprintf(out, "-X %s\n", set->items[i].name);
 }
 
