@@ -306,7 +306,8 @@ static int ipt_open(const struct backend_config *config, const struct backend_en
 		ipt_close(be);
 		return err_set(err, -ENOMEM, "no memory for the iptables backend");
 	}
-	memcpy(be->local_nets, config->local_nets, config->n_local_nets * sizeof(*be->local_nets));
+	for (size_t i = 0; i < config->n_local_nets; i++)
+		be->local_nets[i] = config->local_nets[i];
 	be->families[0] = (struct family){.be = be, .family = AF_INET};
 	be->families[1] = (struct family){.be = be, .family = AF_INET6};
 	*ret_backend = be;
