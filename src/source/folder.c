@@ -319,6 +319,17 @@ static bool same_stat(const struct folder_file *known, const struct stat *st)
 	       known->mtime.tv_nsec == st->st_mtim.tv_nsec;
 }
 
+static bool is_fresh(const struct stat *st)
+{
+	struct timespec now;
+	int64_t age_ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	age_ms = (now.tv_sec - st->st_mtim.tv_sec) * 1000 +
+		 (now.tv_nsec - st->st_mtim.tv_nsec) / 1000000;
+	return age_ms >= 0 && age_ms < FOLDER_SETTLE_MS;
+}
+
 static struct folder_file *new_file(const char *name, const struct stat *st)
 {
 	struct folder_file *file = calloc(1, sizeof(*file));
@@ -330,6 +341,7 @@ static struct folder_file *new_file(const char *name, const struct stat *st)
 	file->mtime = st->st_mtim;
 	file->size = st->st_size;
 	file->inode = st->st_ino;
+	file->fresh = is_fresh(st);
 	return file;
 }
 
@@ -370,17 +382,6 @@ static void read_file(const char *path, const char *name, const struct stat *st,
 		change->error = strdup(err.text[0] ? err.text : "no memory");
 }
 
-static bool is_fresh(const struct stat *st)
-{
-	struct timespec now;
-	int64_t age_ms;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	age_ms = (now.tv_sec - st->st_mtim.tv_sec) * 1000 +
-		 (now.tv_nsec - st->st_mtim.tv_nsec) / 1000000;
-	return age_ms >= 0 && age_ms < FOLDER_SETTLE_MS;
-}
-
 /* What cannot be looked at is not gone: it keeps what it had. */
 static void tell_unreadable(const char *path, const char *name, int error,
 			    struct folder_changes *changes)
@@ -397,7 +398,18 @@ static void tell_unreadable(const char *path, const char *name, int error,
 		free(text);
 }
 
-static void look_at(const char *dir, const char *name, const struct folder_file *known,
+/* Whoever `named` the file knows of a change: a stat may well be the same, since clocks of file
+ * systems are coarse. For that reason a file is not trusted either that was fresh when it was read.
+ */
+static bool must_read(const struct folder_file *known, const struct stat *st, bool named,
+		      bool settled_only)
+{
+	if (settled_only && is_fresh(st))
+		return false;
+	return named || !same_stat(known, st) || known->fresh;
+}
+
+static void look_at(const char *dir, const char *name, const struct folder_file *known, bool named,
 		    bool settled_only, struct folder_changes *changes)
 {
 	cleanup_free char *path = NULL;
@@ -415,7 +427,7 @@ static void look_at(const char *dir, const char *name, const struct folder_file 
 	} else if (!S_ISREG(st.st_mode)) { /* a folder, a pipe: none of ours, or not any more */
 		if (known)
 			add_change(changes, name);
-	} else if (!same_stat(known, &st) && !(settled_only && is_fresh(&st))) {
+	} else if (must_read(known, &st, named, settled_only)) {
 		read_file(path, name, &st, known, changes);
 	}
 }
@@ -500,7 +512,7 @@ static void look_at_all(const char *dir, struct folder_file *const *known, size_
 		changes->complete = true;
 		for (size_t i = 0; i < names.n; i++)
 			look_at(dir, names.items[i], find_known(known, n_known, names.items[i]),
-				settled_only, changes);
+				false, settled_only, changes);
 		for (size_t i = 0; i < n_known; i++)
 			if (!names.n || !bsearch(&known[i]->name, names.items, names.n,
 						 sizeof(*names.items), name_cmp))
@@ -515,7 +527,7 @@ void folder_read(const char *dir, char *const *names, size_t n_names,
 {
 	*ret_changes = (struct folder_changes){0};
 	for (size_t i = 0; i < n_names; i++)
-		look_at(dir, names[i], find_known(known, n_known, names[i]), settled_only,
+		look_at(dir, names[i], find_known(known, n_known, names[i]), true, settled_only,
 			ret_changes);
 	if (!n_names)
 		look_at_all(dir, known, n_known, settled_only, ret_changes);

@@ -32,6 +32,7 @@ struct folder_file {
 	struct timespec mtime;
 	off_t size;
 	ino_t inode;
+	bool fresh;  /* it was changed within FOLDER_SETTLE_MS before it was read */
 	bool broken; /* the last reading failed: `docs` are from the one before */
 	size_t n_docs;
 	struct folder_doc *docs;
@@ -52,8 +53,8 @@ struct folder_changes {
 	struct err err; /* the folder itself cannot be read */
 };
 
-/* Looks at the files named (n_names 0: all of the folder) and fills `ret_changes` with those that
- * differ from `known` (`n_known`, sorted by name), sorted by name. `settled_only`: leave files
+/* Reads the files named, or (n_names 0) those of the folder that look different from `known`
+ * (`n_known`, sorted by name), and fills `ret_changes`, sorted by name. `settled_only`: leave files
  * alone that were changed within FOLDER_SETTLE_MS of `now`. */
 void folder_read(const char *dir, char *const *names, size_t n_names,
 		 struct folder_file *const *known, size_t n_known, bool settled_only,

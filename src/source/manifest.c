@@ -22,7 +22,9 @@
 #define POLL_MS   10000
 #define NAMES_MAX 64 /* more files changed at once: look at the whole folder instead */
 
-/* One file's definition of an object. Of several the first by file name counts. */
+/* One file's definition of an object. Of several the first by file name counts; but one that is
+ * told stays in force while its file is broken, since it could not be read again when it is needed.
+ */
 struct def {
 	struct folder_file *file; /* which file; compared by name */
 	uint32_t round;           /* in which it was last seen there */
@@ -57,6 +59,9 @@ struct manifest_source {
 	bool complete, told_complete;
 	struct folder_changes changes;
 	size_t next_change;
+	struct folder_file *taking,
+		*replaced; /* of the change being applied; replaced may be NULL */
+	size_t next_doc, next_old_doc;
 	struct object_entry **services; /* that are to be told in this round */
 	size_t n_services, services_cap, next_service;
 
@@ -188,11 +193,22 @@ static void tell_first(struct manifest_source *src, struct object_entry *entry)
 	src->sink.put(src->sink.ctx, take_ptr(first->object));
 }
 
+static bool has_key(const struct folder_doc *doc, const char *key)
+{
+	for (size_t i = 0; i < doc->n_keys; i++)
+		if (strcmp(doc->keys[i], key) == 0)
+			return true;
+	return false;
+}
+
 /* The object that was told is not known here any more, only its file is: read that again. */
-static void forget_file_contents(struct folder_file *file)
+static void read_again(struct manifest_source *src, struct folder_file *file, const char *key)
 {
 	file->size = -1;
-	file->broken = true; /* so that no document of it counts as unchanged */
+	for (size_t i = 0; i < file->n_docs; i++)
+		if (has_key(&file->docs[i], key))
+			memset(file->docs[i].hash, 0, sizeof(file->docs[i].hash));
+	src->again = src->again_full = true;
 }
 
 static struct def *def_find(const struct object_entry *entry, const struct folder_file *file)
@@ -203,24 +219,29 @@ static struct def *def_find(const struct object_entry *entry, const struct folde
 	return NULL;
 }
 
-static struct def *def_insert(struct manifest_source *src, struct object_entry *entry,
-			      struct folder_file *file)
+/* Puts it where it belongs; one that was the first and told waits from now on. */
+static void def_link(struct manifest_source *src, struct object_entry *entry, struct def *def)
 {
-	struct def **at = &entry->defs, *def = calloc(1, sizeof(*def));
+	struct def **at = &entry->defs, *first = entry->defs;
 
-	if (!def)
-		return NULL;
-	while (*at && strcmp((*at)->file->name, file->name) < 0)
+	while (*at && (((*at)->told && (*at)->file->broken) ||
+		       strcmp((*at)->file->name, def->file->name) < 0))
 		at = &(*at)->next;
-	if (*at && at == &entry->defs && (*at)->told) {
-		(*at)->told = false; /* it waits now, and is needed again when this one goes */
-		forget_file_contents((*at)->file);
-		src->again = src->again_full = true;
+	if (first && *at == first && first->told) {
+		first->told = false;
+		read_again(src, first->file, entry->key);
 	}
-	def->file = file;
 	def->next = *at;
 	*at = def;
-	return def;
+}
+
+static void def_unlink(struct object_entry *entry, struct def *def)
+{
+	struct def **at = &entry->defs;
+
+	while (*at != def)
+		at = &(*at)->next;
+	*at = def->next;
 }
 
 /* Was it seen in this reading of its file already? Then that one counts. */
@@ -243,17 +264,17 @@ static bool define(struct manifest_source *src, struct folder_file *file, const 
 	struct def *def = entry ? def_find(entry, file) : NULL;
 	bool second = is_second(src, def, key);
 
-	if (!def && entry)
-		def = def_insert(src, entry, file);
+	if (def && !second)
+		def_unlink(entry, def);
+	else if (entry && !second)
+		def = calloc(1, sizeof(*def));
 	if (!def || second) {
 		object_free(object);
 		return !second;
 	}
-	def->file = file;
-	def->round = src->round;
 	object_free(def->object);
-	def->object = object;
-	def->told = false;
+	*def = (struct def){.file = file, .round = src->round, .object = object};
+	def_link(src, entry, def);
 	if (entry->defs->next)
 		tell_conflict(src, entry);
 	tell_first(src, entry);
@@ -270,10 +291,12 @@ static bool keep(struct manifest_source *src, struct folder_file *file, const ch
 	def = entry ? def_find(entry, file) : NULL;
 	if (is_second(src, def, key))
 		return false;
-	if (def) {
-		def->file = file;
-		def->round = src->round;
-	}
+	if (!def)
+		return true;
+	def->file = file;
+	def->round = src->round;
+	if (!def->told && !def->object) /* displaced in this very round */
+		read_again(src, file, key);
 	return true;
 }
 
@@ -342,17 +365,11 @@ static void apply_doc(struct manifest_source *src, struct folder_file *file, str
 	doc->reused = false;
 }
 
-static void apply_docs(struct manifest_source *src, struct folder_file *file)
+static void undefine_doc(struct manifest_source *src, const struct folder_doc *doc,
+			 const char *file_name)
 {
-	for (size_t i = 0; i < file->n_docs; i++)
-		apply_doc(src, file, &file->docs[i]);
-}
-
-static void undefine_docs(struct manifest_source *src, const struct folder_file *old)
-{
-	for (size_t i = 0; i < old->n_docs; i++)
-		for (size_t k = 0; k < old->docs[i].n_keys; k++)
-			undefine(src, old->docs[i].keys[k], old->name);
+	for (size_t k = 0; k < doc->n_keys; k++)
+		undefine(src, doc->keys[k], file_name);
 }
 
 /* It could not be taken: what it was is kept, with the new look of the file, so that it is not read
@@ -369,6 +386,7 @@ static void keep_broken(struct manifest_source *src, struct folder_file *old,
 		old->mtime = file->mtime;
 		old->size = file->size;
 		old->inode = file->inode;
+		old->fresh = file->fresh;
 		old->broken = true;
 		return;
 	}
@@ -385,27 +403,54 @@ static void keep_broken(struct manifest_source *src, struct folder_file *old,
 		change->file = NULL;
 }
 
-static void apply_change(struct manifest_source *src, struct folder_change *change)
+/* A file that is gone is taken as an empty one. */
+static void begin_change(struct manifest_source *src, struct folder_change *change)
 {
 	struct folder_file *old = file_find(src, change->name);
-	struct folder_file *file = change->file;
 
-	if (change->error || (file && file->broken)) {
+	if (change->error || (change->file && change->file->broken)) {
 		keep_broken(src, old, change);
+		src->next_change++;
 		return;
 	}
 	problem(src, change->name, NULL);
 	if (old)
 		file_remove(src, old);
-	if (file && file_insert(src, file) == 0)
-		change->file = NULL; /* it is ours now */
-	if (file)
-		apply_docs(src, file);
-	if (old)
-		undefine_docs(src, old);
-	folder_file_free(old);
+	if (change->file && file_insert(src, change->file) < 0) {
+		problem(src, change->name, "no memory for it");
+		src->next_change++;
+		return;
+	}
+	src->taking = take_ptr(change->file); /* it is ours now */
+	src->replaced = old;
+	src->next_doc = src->next_old_doc = 0;
+	if (!src->taking && !old)
+		src->next_change++;
+}
+
+static void end_change(struct manifest_source *src)
+{
+	const struct folder_change *change = &src->changes.items[src->next_change++];
+
 	log_debug("manifest taken", "file=%s documents=%zu others=%zu", change->name,
-		  file ? file->n_docs : 0, change->others);
+		  src->taking ? src->taking->n_docs : 0, change->others);
+	folder_file_free(src->replaced);
+	src->taking = src->replaced = NULL;
+}
+
+/* One document of a change. */
+static void apply_some(struct manifest_source *src)
+{
+	struct folder_file *file = src->taking, *old = src->replaced;
+
+	if (!file && !old)
+		begin_change(src, &src->changes.items[src->next_change]);
+	else if (file && src->next_doc < file->n_docs)
+		apply_doc(src, file, &file->docs[src->next_doc++]);
+	else if (old && src->next_old_doc < old->n_docs)
+		undefine_doc(src, &old->docs[src->next_old_doc++], old->name);
+	else
+		end_change(src);
 }
 
 /* ---- Services at the end ---- */
@@ -567,16 +612,16 @@ static void end_round(struct manifest_source *src)
 }
 
 /* A slice of the phase; true when it is through. */
-static bool apply_slice(struct manifest_source *src, uint64_t end_ns)
+static bool apply_slice(struct manifest_source *src, struct budget *budget)
 {
-	while (src->next_change < src->changes.n && uv_hrtime() < end_ns)
-		apply_change(src, &src->changes.items[src->next_change++]);
+	while (src->next_change < src->changes.n && budget_left(budget))
+		apply_some(src);
 	return src->next_change == src->changes.n;
 }
 
-static bool tell_slice(struct manifest_source *src, uint64_t end_ns)
+static bool tell_slice(struct manifest_source *src, struct budget *budget)
 {
-	while (src->next_service < src->n_services && uv_hrtime() < end_ns)
+	while (src->next_service < src->n_services && budget_left(budget))
 		tell_service(src, src->services[src->next_service++]);
 	return src->next_service == src->n_services;
 }
@@ -584,9 +629,9 @@ static bool tell_slice(struct manifest_source *src, uint64_t end_ns)
 static void on_idle(uv_idle_t *idle)
 {
 	struct manifest_source *src = idle->data;
-	uint64_t end_ns = uv_hrtime() + SOURCE_SLICE_US * UINT64_C(1000);
+	struct budget budget = budget_start(SOURCE_SLICE_US);
 
-	if (src->phase == APPLYING && apply_slice(src, end_ns))
+	if (src->phase == APPLYING && apply_slice(src, &budget))
 		src->phase = SETTLING;
 	if (src->phase == SETTLING) {
 		if (src->n_services)
@@ -594,7 +639,7 @@ static void on_idle(uv_idle_t *idle)
 			      service_cmp);
 		src->phase = TELLING;
 	}
-	if (src->phase == TELLING && tell_slice(src, end_ns)) {
+	if (src->phase == TELLING && tell_slice(src, &budget)) {
 		uv_idle_stop(idle);
 		end_round(src);
 	}
