@@ -3,6 +3,7 @@
 #ifndef VIPD_TEST_FILES_H
 #define VIPD_TEST_FILES_H
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,6 +60,15 @@ static inline void files_write(const struct files *files, const char *name, cons
 	assert_non_null(out);
 	assert_int_equal(fwrite(text, 1, strlen(text), out), strlen(text));
 	assert_int_equal(fclose(out), 0);
+}
+
+/* As if it had been written long ago. */
+static inline void files_age(const struct files *files, const char *name)
+{
+	const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+	char path[FILES_PATH_MAX];
+
+	assert_int_equal(utimensat(AT_FDCWD, files_path(files, name, path), old, 0), 0);
 }
 
 /* Writes beside and renames over, as editors do. */
