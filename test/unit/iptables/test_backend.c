@@ -199,6 +199,7 @@ static void a_model_is_programmed(void **state)
 
 static void a_family_nobody_uses_is_left_alone(void **state)
 {
+	const struct fe_key gone = V6;
 	struct rig *rig = *state;
 
 	put_web(rig, IPS("10.180.0.1"));
@@ -207,6 +208,10 @@ static void a_family_nobody_uses_is_left_alone(void **state)
 	assert_null(fake_chain(rig->fake, AF_INET6, IPT_NAT, "KUBE-SERVICES"));
 	pass(rig, 3 * AUDIT_MS);
 	assert_int_equal(rig->fake->n_saves, 2 + 3); /* at the start both, then IPv4's */
+	assert_int_equal(ops->mark(rig->be, rig->model, &gone, 1), 0);
+	settle(rig);
+	assert_int_equal(rig->fake->n_restores, 1);
+	assert_int_equal(outcome_of(rig, gone), R_DONE);
 }
 
 static void what_stands_is_not_written(void **state)
@@ -242,13 +247,16 @@ static void a_change_writes_what_changed(void **state)
 	chain_service_name(model_find(rig->model, &key), svc);
 	assert_non_null(strstr(rig->fake->runs[0].input, svc));
 	assert_null(strstr(rig->fake->runs[0].input, "*filter"));
+	rig->fake->n_reports = 0;
 	settle(rig);
 	assert_as_wanted(rig, AF_INET);
+	assert_int_equal(rig->fake->n_reports, 1); /* of what was marked alone */
 }
 
 /* Restoring, it is told of more: that goes into the next restore. */
 static void changes_meanwhile_are_not_lost(void **state)
 {
+	const struct fe_key dns = DNS;
 	struct rig *rig = *state;
 
 	put_web(rig, IPS("10.180.0.1"));
@@ -257,10 +265,14 @@ static void changes_meanwhile_are_not_lost(void **state)
 	mark_changes(rig);
 	assert_int_equal(ops->step(rig->be, rig->model, 10000), -EAGAIN);
 	put_web(rig, IPS("10.180.0.3"));
+	put_frontend(rig->model, "kube-system/dns", dns, 0, 53, NULL);
 	mark_changes(rig);
 	assert_int_equal(ops->step(rig->be, rig->model, 10000), -EAGAIN);
 	assert_int_equal(rig->fake->n_runs, 1);
+	fake_pump(rig->fake); /* the first is done, which tells nothing of the second */
+	assert_null(fake_report(rig->fake, &dns));
 	settle(rig);
+	assert_int_equal(outcome_of(rig, dns), R_DONE);
 	assert_as_wanted(rig, AF_INET);
 	assert_int_equal(outcome_of(rig, WEB), R_DONE);
 }
