@@ -74,9 +74,9 @@ struct backend_ops {
 	 * the next call starts over. What was seen is there; what was not seen may be. */
 	int (*read)(struct backend *be, uint64_t budget_us, struct err *err);
 
-	/* Notes that these keys are to be compared with the model; `keys` NULL: all that is in
-	 * either model or picture, and the caller must not ask that before its sources are
-	 * complete: what is not in the model goes. 0 or -ENOMEM. */
+	/* Notes that these keys are to be compared with the model; `keys` NULL: all that the
+	 * picture has, too, and the caller must not ask that before its sources are complete and
+	 * it has marked what is in the model: what is not there goes. 0 or -ENOMEM. */
 	int (*mark)(struct backend *be, const struct model *model, const struct fe_key *keys,
 		    size_t n);
 

@@ -4,6 +4,7 @@
 #ifndef VIPD_UTIL_H
 #define VIPD_UTIL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -34,5 +35,16 @@ int util_grow(void **items, size_t *cap, size_t need, size_t size);
  * tables and stable shuffles; not for anything that an adversary may choose collisions in. */
 #define UTIL_HASH_SEED 0xcbf29ce484222325ULL
 uint64_t util_hash(uint64_t seed, const void *data, size_t len);
+
+/* A share of time for small steps: `while (budget_left(&budget)) ...`. The clock is looked at
+ * before the first step and then every BUDGET_STEPS, since where it is a system call (a guest, a
+ * sandbox) it costs more than the step. */
+#define BUDGET_STEPS 32
+struct budget {
+	uint64_t end_us; /* CLOCK_MONOTONIC */
+	unsigned steps;
+};
+struct budget budget_start(uint64_t us);
+bool budget_left(struct budget *budget);
 
 #endif

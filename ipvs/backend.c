@@ -339,17 +339,13 @@ static int mark_key(struct backend *be, const struct model *model, const struct 
 	return 0;
 }
 
-static int mark_all(struct backend *be, const struct model *model)
+/* What is in the model is marked already, by the contract. */
+static int mark_picture(struct backend *be)
 {
-	cleanup_free struct fe_key *keys = NULL;
 	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
 	struct pic_hairpin *hairpin, *next_hairpin;
-	ssize_t n = model_keys(model, &keys);
 
-	for (ssize_t i = 0; i < n; i++)
-		if (mark_key(be, model, &keys[i]) < 0)
-			return -ENOMEM;
 	HASH_ITER (hh, be->pic.services, svc, next_svc)
 		if (!svc->foreign && !engine_mark(be, &svc->key))
 			return -ENOMEM;
@@ -357,14 +353,14 @@ static int mark_all(struct backend *be, const struct model *model)
 		picture_binding_mark(&be->pic, binding);
 	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
 		picture_hairpin_mark(&be->pic, hairpin);
-	return n < 0 ? (int)n : 0;
+	return 0;
 }
 
 static int ipvs_mark(struct backend *be, const struct model *model, const struct fe_key *keys,
 		     size_t n)
 {
 	if (!keys)
-		return mark_all(be, model);
+		return mark_picture(be);
 	for (size_t i = 0; i < n; i++)
 		if (mark_key(be, model, &keys[i]) < 0)
 			return -ENOMEM;
@@ -627,7 +623,7 @@ static int cleanup_objects(struct backend *be)
 		for (size_t i = 0; !svc->foreign && i < svc->n; i++)
 			picture_dest_drain(&be->pic, &svc->dests[i], 1);
 	if (rc == 0)
-		rc = mark_all(be, nothing);
+		rc = mark_picture(be);
 	while (rc == 0 && slice_run(be, nothing, UINT32_MAX) > 0)
 		continue;
 	model_free(nothing);

@@ -97,6 +97,7 @@ struct backend {
 	size_t n_missing;
 	struct ip_addr node_addr[2], src[2];
 	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
+	size_t slice_ops;      /* operations planned at once; likewise */
 	uint64_t aux_retry_ms; /* repairs of bindings and hairpins that failed */
 	uint64_t next_audit_ms, next_drain_ms;
 	struct engine_counters counters;

@@ -520,11 +520,12 @@ static int walk_slice(struct backend *be, int (*visit)(struct backend *be, struc
 /* An audit spreads its destination dumps over most of its period. */
 static bool ahead_of_pace(const struct backend *be)
 {
-	uint64_t elapsed_ms = engine_now_ms(be) - be->scan.started_ms;
-	uint64_t period_ms = be->config.audit_ms * 3 / 4 + 1;
+	uint64_t elapsed_ms, period_ms = be->config.audit_ms * 3 / 4 + 1;
 
-	return be->scan.audit && be->scan.state == SCAN_DESTS &&
-	       be->scan.visited > 100 + HASH_COUNT(be->pic.services) * elapsed_ms / period_ms;
+	if (!be->scan.audit || be->scan.state != SCAN_DESTS || be->scan.visited <= 100)
+		return false;
+	elapsed_ms = engine_now_ms(be) - be->scan.started_ms;
+	return be->scan.visited > 100 + HASH_COUNT(be->pic.services) * elapsed_ms / period_ms;
 }
 
 static int scan_once(struct backend *be)

@@ -11,9 +11,10 @@
 #include "engine.h"
 #include "log.h"
 
-#define CHUNK_MIN     32
-#define CHUNK_MAX     1024
-#define SLICE_OPS_MAX 4096
+#define CHUNK_MIN 32
+#define CHUNK_MAX 1024
+#define SLICE_MIN 256 /* operations */
+#define SLICE_MAX 4096
 
 static struct lowering make_lowering(struct backend *be, const struct model *model)
 {
@@ -555,14 +556,15 @@ static void finish_unit(struct backend *be, struct unit *unit)
 	}
 }
 
-static int build(struct backend *be, const struct model *model, size_t max_ops, uint64_t end_us)
+static int build(struct backend *be, const struct model *model, size_t max_ops, uint64_t budget_us)
 {
 	struct lowering low = make_lowering(be, model);
+	struct budget budget = budget_start(budget_us);
 	struct unit *unit;
 
 	plan_reset(&be->plan);
 	be->n_slice = 0;
-	while (be->plan.n < max_ops && engine_clock_us() < end_us && (unit = engine_pop(be)))
+	while (be->plan.n < max_ops && budget_left(&budget) && (unit = engine_pop(be)))
 		if (add_unit(be, &low, unit) < 0)
 			return -ENOMEM;
 	if (engine_now_ms(be) >= be->aux_retry_ms)
@@ -611,14 +613,26 @@ static void keep_repairs(struct backend *be)
 			picture_hairpin_mark(&be->pic, hairpin);
 }
 
+/* Slices grow while they stay within half of their time, and shrink when they exceed it. */
+static void adapt(struct backend *be, uint64_t took_us, uint64_t budget_us)
+{
+	if (took_us > budget_us && be->slice_ops > SLICE_MIN)
+		be->slice_ops /= 2;
+	else if (took_us < budget_us / 2 && be->plan.n >= be->slice_ops &&
+		 be->slice_ops < SLICE_MAX)
+		be->slice_ops *= 2;
+}
+
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 {
 	uint64_t start_us = engine_clock_us();
 
 	be->counters.slices++;
-	if (be->chunk < CHUNK_MIN)
+	if (!be->slice_ops) {
+		be->slice_ops = SLICE_MIN;
 		be->chunk = CHUNK_MIN;
-	if (build(be, model, SLICE_OPS_MAX, start_us + budget_us / 2) < 0)
+	}
+	if (build(be, model, be->slice_ops, budget_us / 2) < 0)
 		return 1;
 	for (int phase = 0; phase < PH_COUNT; phase++)
 		run_phase(be, (enum phase)phase, start_us + budget_us);
@@ -627,6 +641,7 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 	flush_ledger(be);
 	ledger_upkeep(be);
 	keep_repairs(be);
+	adapt(be, engine_clock_us() - start_us, budget_us);
 	return be->queue || (be->aux_retry_ms <= engine_now_ms(be) &&
 			     (be->pic.dirty_bindings || be->pic.dirty_hairpins));
 }

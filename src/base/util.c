@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <time.h>
 
 #include "util.h"
 
@@ -30,4 +31,22 @@ uint64_t util_hash(uint64_t seed, const void *data, size_t len)
 	for (size_t i = 0; i < len; i++)
 		seed = (seed ^ bytes[i]) * 0x100000001b3ULL;
 	return seed;
+}
+
+static uint64_t monotonic_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+struct budget budget_start(uint64_t us)
+{
+	return (struct budget){.end_us = us > UINT64_MAX / 2 ? UINT64_MAX : monotonic_us() + us};
+}
+
+bool budget_left(struct budget *budget)
+{
+	return budget->steps++ % BUDGET_STEPS || monotonic_us() < budget->end_us;
 }

@@ -16,6 +16,7 @@
 #include "model/claims.h"
 #include "source/manifest.h"
 
+#define MARK_MAX         1000 /* keys a turn */
 #define READ_RETRY_MS    1000
 #define ONCE_PATIENCE_MS 5000 /* how long --once waits for what is being retried */
 
@@ -39,22 +40,25 @@ struct sync {
 
 	struct manifest_source *source;
 	bool source_complete, kernel_read, marked_all, announced, stopping;
+	bool uncommitted; /* the source is in the middle of a change: nothing is computed from half
+			   */
 	bool backend_waits; /* for env.wake */
 	char **dirty;       /* keys being computed, [next_dirty, n_dirty) left */
 	size_t n_dirty, next_dirty;
+	struct fe_key *changed; /* keys being marked, [next_changed, n_changed) left */
+	size_t n_changed, next_changed;
 	int exit_code;
 
 	uv_idle_t work;   /* active while there is work; its empty twin makes the loop not block */
 	uv_timer_t timer; /* the backend's tick, retries of read */
 	uv_prepare_t before_poll;
-	uv_check_t after_poll;
 	uv_poll_t polls[4];
 	size_t n_polls;
 	uv_signal_t signals[4];
 	size_t n_signals;
 
-	uint64_t opened_ms, complete_ms, desired_us, kernel_us, read_us, turn_start_us,
-		longest_turn_us;
+	uint64_t opened_ms, complete_ms, desired_us, kernel_us, read_us;
+	uint64_t turn_start_us, longest_turn_us;
 	uint64_t once_deadline_ms;
 };
 
@@ -156,6 +160,7 @@ static void sink_put(void *ctx, union object *object)
 {
 	struct sync *sync = ctx;
 
+	sync->uncommitted = true;
 	if (object->meta.kind == OBJ_NODE &&
 	    strcmp(object->meta.name, sync->options.node_name) == 0)
 		own_node_changed(sync, &object->node);
@@ -167,6 +172,7 @@ static void sink_remove(void *ctx, enum obj_kind kind, const char *ns, const cha
 {
 	struct sync *sync = ctx;
 
+	sync->uncommitted = true;
 	cache_remove(sync->cache, kind, ns, name);
 }
 
@@ -174,6 +180,7 @@ static void sink_commit(void *ctx, bool complete)
 {
 	struct sync *sync = ctx;
 
+	sync->uncommitted = false;
 	if (complete && !sync->source_complete) {
 		sync->source_complete = true;
 		sync->complete_ms = boottime_ms(NULL);
@@ -242,9 +249,10 @@ static int compute_service(struct sync *sync, const char *key)
 
 static bool stage_desired(struct sync *sync)
 {
-	uint64_t start_us = clock_us(CLOCK_MONOTONIC), now_us = start_us;
+	struct budget budget = budget_start(SYNC_SLICE_US);
+	uint64_t start_us = clock_us(CLOCK_MONOTONIC);
 
-	if (sync->next_dirty == sync->n_dirty) {
+	if (sync->next_dirty == sync->n_dirty && !sync->uncommitted) {
 		ssize_t n;
 
 		free(sync->dirty);
@@ -253,27 +261,44 @@ static bool stage_desired(struct sync *sync)
 		n = cache_take_dirty(sync->cache, &sync->dirty);
 		sync->n_dirty = n > 0 ? (size_t)n : 0;
 	}
-	while (sync->next_dirty < sync->n_dirty && now_us < start_us + SYNC_SLICE_US) {
+	while (sync->next_dirty < sync->n_dirty && budget_left(&budget))
 		if (compute_service(sync, sync->dirty[sync->next_dirty++]) < 0)
 			log_error("out of memory, a Service is not computed", "");
-		now_us = clock_us(CLOCK_MONOTONIC);
-	}
-	sync->desired_us += now_us - start_us;
+	sync->desired_us += clock_us(CLOCK_MONOTONIC) - start_us;
 	return sync->next_dirty < sync->n_dirty;
 }
 
-static int stage_mark(struct sync *sync)
+static void take_changes(struct sync *sync)
 {
-	cleanup_free struct fe_key *keys = NULL;
-	ssize_t n = model_take_changes(sync->model, &keys);
+	ssize_t n;
 
+	free(sync->changed);
+	sync->changed = NULL;
+	sync->n_changed = sync->next_changed = 0;
+	n = model_take_changes(sync->model, &sync->changed);
 	if (n < 0)
-		return (int)n;
-	if (!sync->marked_all) {
-		sync->marked_all = true;
-		return sync->ops->mark(sync->be, sync->model, NULL, 0);
-	}
-	return n ? sync->ops->mark(sync->be, sync->model, keys, (size_t)n) : 0;
+		log_error("out of memory, changes are late", "");
+	else
+		sync->n_changed = (size_t)n;
+}
+
+/* The first time everything there is has changed; then what only the kernel has is marked, too. */
+static bool stage_mark(struct sync *sync)
+{
+	size_t n;
+
+	if (sync->next_changed == sync->n_changed)
+		take_changes(sync);
+	n = sync->n_changed - sync->next_changed;
+	n = n > MARK_MAX ? MARK_MAX : n;
+	if (n && sync->ops->mark(sync->be, sync->model, sync->changed + sync->next_changed, n) < 0)
+		log_error("out of memory, changes are late", "");
+	sync->next_changed += n;
+	if (sync->next_changed < sync->n_changed || n == MARK_MAX)
+		return true;
+	if (!sync->marked_all)
+		sync->marked_all = sync->ops->mark(sync->be, sync->model, NULL, 0) == 0;
+	return !sync->marked_all;
 }
 
 static bool stage_step(struct sync *sync)
@@ -411,7 +436,7 @@ static bool work_slice(struct sync *sync)
 		end_print(sync);
 		return false;
 	}
-	if (stage_mark(sync) < 0)
+	if (stage_mark(sync))
 		return true;
 	if (print == PRINT_PLAN) {
 		end_print(sync);
@@ -492,22 +517,17 @@ static void on_signal(uv_signal_t *handle, int number)
 	stop(sync, sync->options.once || sync->options.print ? EXIT_CANNOT : EXIT_DONE);
 }
 
+/* A turn of the loop is all it does between two waits. Its length is taken in the thread's CPU
+ * time: libuv does not tell waiting from work in callbacks, and nothing here sleeps but the wait.
+ */
 static void turn_ends(uv_prepare_t *prepare)
 {
 	struct sync *sync = prepare->data;
-	uint64_t now_us = clock_us(CLOCK_MONOTONIC);
+	uint64_t now_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
 
-	if (sync->turn_start_us && now_us - sync->turn_start_us > sync->longest_turn_us)
+	if (now_us - sync->turn_start_us > sync->longest_turn_us && sync->turn_start_us)
 		sync->longest_turn_us = now_us - sync->turn_start_us;
 	sync->turn_start_us = now_us;
-}
-
-/* What happened between prepare and check was waiting, unless there was work to do at once. */
-static void turn_begins(uv_check_t *check)
-{
-	struct sync *sync = check->data;
-
-	sync->turn_start_us = clock_us(CLOCK_MONOTONIC);
 }
 
 static void start_handles(struct sync *sync)
@@ -517,11 +537,9 @@ static void start_handles(struct sync *sync)
 	uv_idle_init(sync->loop, &sync->work);
 	uv_timer_init(sync->loop, &sync->timer);
 	uv_prepare_init(sync->loop, &sync->before_poll);
-	uv_check_init(sync->loop, &sync->after_poll);
 	sync->work.data = sync->timer.data = sync;
-	sync->before_poll.data = sync->after_poll.data = sync;
+	sync->before_poll.data = sync;
 	uv_prepare_start(&sync->before_poll, turn_ends);
-	uv_check_start(&sync->after_poll, turn_begins);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		uv_signal_init(sync->loop, &sync->signals[i]);
 		sync->signals[i].data = sync;
@@ -672,5 +690,6 @@ void sync_close(struct sync *sync)
 	cache_free(sync->cache);
 	status_free(sync->status);
 	free(sync->dirty);
+	free(sync->changed);
 	free(sync);
 }

@@ -354,7 +354,7 @@ int registry_fill(struct registry *registry, struct service *svc, int64_t now_ms
 	entry->seen = true;
 	if (!entry->created_ms) {
 		entry->created_ms = svc->meta.created_ms ? svc->meta.created_ms : now_ms;
-		registry->dirty = true;
+		registry->dirty |= !svc->meta.created_ms;
 	}
 	if (!svc->meta.created_ms)
 		svc->meta.created_ms = entry->created_ms;

@@ -151,6 +151,7 @@ void rig_open(struct rig *rig)
 	cleanup_free struct fe_key *keys = NULL;
 	struct err err = {0};
 	int rc, turns = 0;
+	ssize_t n;
 
 	assert_int_equal(ipvs_backend_open_on(fake_kernel(rig->fake), &rig->config, &rig->env,
 					      &rig->be, &err),
@@ -159,7 +160,9 @@ void rig_open(struct rig *rig)
 		assert_true(++turns < 10000);
 		rig->fake->now_ms += rc < 0 ? 1000 : 0;
 	}
-	model_take_changes(rig->model, &keys);
+	free(keys);
+	n = model_keys(rig->model, &keys);
+	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, keys, (size_t)n), 0);
 	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, NULL, 0), 0);
 	rig_work(rig);
 }
