@@ -93,8 +93,8 @@ size_t model_count(const struct model *model);
 /* How many frontends of scope VIP have this address. */
 size_t model_vip_count(const struct model *model, const struct ip_addr *vip);
 
-/* The keys changed since the last call, by priority then key, each once; the caller frees
- * `*ret_keys`. Number of keys or -ENOMEM. */
+/* The keys whose frontends are not as they were at the last call, by priority then key, each once;
+ * the caller frees `*ret_keys`. Number of keys or -ENOMEM. */
 ssize_t model_take_changes(struct model *model, struct fe_key **ret_keys);
 /* Every key, sorted as above, and the caller frees. */
 ssize_t model_keys(const struct model *model, struct fe_key **ret_keys);

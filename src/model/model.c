@@ -18,10 +18,10 @@ struct vip_entry {
 	UT_hash_handle hh;
 };
 
-/* A key that changed; its priority is kept because the frontend may be gone. */
+/* A key that was touched. What came back to how it was told last is no change after all. */
 struct change {
 	struct fe_key key;
-	uint8_t priority;
+	struct frontend *before; /* as it was told last; NULL = it was not there */
 	UT_hash_handle hh;
 };
 
@@ -178,6 +178,13 @@ struct model *model_new(void)
 	return calloc(1, sizeof(struct model));
 }
 
+static void change_free(struct model *model, struct change *change)
+{
+	HASH_DEL(model->changes, change);
+	frontend_free(change->before);
+	free(change);
+}
+
 void model_free(struct model *model)
 {
 	struct fe_entry *entry, *next;
@@ -195,10 +202,8 @@ void model_free(struct model *model)
 		HASH_DEL(model->vips, vip);
 		free(vip);
 	}
-	HASH_ITER (hh, model->changes, change, next_change) {
-		HASH_DEL(model->changes, change);
-		free(change);
-	}
+	HASH_ITER (hh, model->changes, change, next_change)
+		change_free(model, change);
 	free(model);
 }
 
@@ -210,19 +215,22 @@ static struct fe_entry *find_entry(const struct model *model, const struct fe_ke
 	return entry;
 }
 
-static int note_change(struct model *model, const struct fe_key *key, uint8_t priority)
+/* Takes `old`, the frontend until now (NULL = none), over if it returns 0. */
+static int note_change(struct model *model, const struct fe_key *key, struct frontend *old)
 {
 	struct change *change;
 
 	HASH_FIND(hh, model->changes, key, sizeof(*key), change);
-	if (!change) {
-		change = calloc(1, sizeof(*change));
-		if (!change)
-			return -ENOMEM;
-		change->key = *key;
-		HASH_ADD(hh, model->changes, key, sizeof(change->key), change);
+	if (change) {
+		frontend_free(old);
+		return 0;
 	}
-	change->priority = priority;
+	change = calloc(1, sizeof(*change));
+	if (!change)
+		return -ENOMEM;
+	change->key = *key;
+	change->before = old;
+	HASH_ADD(hh, model->changes, key, sizeof(change->key), change);
 	return 0;
 }
 
@@ -272,23 +280,21 @@ static int add_entry(struct model *model, struct frontend *fe)
 int model_put(struct model *model, struct frontend *fe)
 {
 	struct fe_entry *entry = find_entry(model, &fe->key);
-	int rc = 1;
+	int rc;
 
 	if (entry && frontend_equal(entry->fe, fe)) {
 		frontend_free(fe);
 		return 0;
 	}
-	rc = note_change(model, &fe->key, fe->priority);
+	rc = note_change(model, &fe->key, entry ? entry->fe : NULL);
 	if (rc == 0 && !entry)
 		rc = add_entry(model, fe);
 	if (rc < 0) {
 		frontend_free(fe);
 		return rc;
 	}
-	if (entry) {
-		frontend_free(entry->fe);
+	if (entry)
 		entry->fe = fe;
-	}
 	return 1;
 }
 
@@ -299,13 +305,12 @@ int model_remove(struct model *model, const struct fe_key *key)
 
 	if (!entry)
 		return 0;
-	rc = note_change(model, &entry->key, entry->fe->priority);
+	rc = note_change(model, &entry->key, entry->fe);
 	if (rc < 0)
 		return rc;
 	if (entry->key.scope == SCOPE_VIP)
 		uncount_vip(model, &entry->key.vip);
 	HASH_DEL(model->frontends, entry);
-	frontend_free(entry->fe);
 	free(entry);
 	return 1;
 }
@@ -358,6 +363,19 @@ static ssize_t sorted_keys(struct ranked_key *ranked, size_t n, struct fe_key **
 	return (ssize_t)n;
 }
 
+/* False: it is as it was when it was told last. */
+static bool rank_change(const struct model *model, const struct change *change,
+			struct ranked_key *ret_ranked)
+{
+	const struct frontend *now = model_find(model, &change->key), *before = change->before;
+
+	if (now && before ? frontend_equal(now, before) : now == before)
+		return false;
+	ret_ranked->key = change->key;
+	ret_ranked->priority = now ? now->priority : before->priority;
+	return true;
+}
+
 ssize_t model_take_changes(struct model *model, struct fe_key **ret_keys)
 {
 	size_t n = 0, count = HASH_COUNT(model->changes);
@@ -368,14 +386,12 @@ ssize_t model_take_changes(struct model *model, struct fe_key **ret_keys)
 	if (!ranked)
 		return -ENOMEM;
 	HASH_ITER (hh, model->changes, change, next)
-		ranked[n++] = (struct ranked_key){change->key, change->priority};
+		n += rank_change(model, change, &ranked[n]);
 	rc = sorted_keys(ranked, n, ret_keys);
 	if (rc < 0)
 		return rc;
-	HASH_ITER (hh, model->changes, change, next) {
-		HASH_DEL(model->changes, change);
-		free(change);
-	}
+	HASH_ITER (hh, model->changes, change, next)
+		change_free(model, change);
 	return rc;
 }
 
