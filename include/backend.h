@@ -25,13 +25,20 @@ const char *outcome_name(enum outcome outcome);
 struct backend_config {
 	const char *scheduler;              /* for frontends that name none; kernel name */
 	const struct ip_prefix *local_nets; /* sources that are not masqueraded (pods) */
-	size_t n_local_nets;                /* 0: nobody is masqueraded but hairpins */
-	struct ip_addr node_addr[2];        /* the node's own, IPv4 then IPv6; unset = find out */
-	uint64_t drain_ms;                  /* how long a removed endpoint may keep its flows */
-	uint64_t audit_ms;     /* the whole kernel table is compared once in this time */
-	uint64_t shuffle_seed; /* per node: the order of equal endpoints */
-	const char *run_dir;   /* for the ledger; NULL = keep none */
-	bool read_only;        /* printers: nothing may be written, not even a ledger */
+	size_t n_local_nets;
+	const char *local_interface; /* or who comes in by it; "name" or "prefix*"; NULL = by net */
+	bool masquerade_all;         /* pods, too */
+	uint16_t snat_port_min, snat_port_max; /* of masqueraded flows; 0 = the kernel's choice */
+	const struct ip_prefix *nodeport_nets; /* node ports are found at the node's addresses in
+						* these; none of a family = at all of its */
+	size_t n_nodeport_nets;
+	bool nodeport_primary;       /* at the Node object's address alone */
+	struct ip_addr node_addr[2]; /* the node's own, IPv4 then IPv6; unset = find out */
+	uint64_t drain_ms;           /* how long a removed endpoint may keep its flows */
+	uint64_t audit_ms;           /* the whole kernel table is compared once in this time */
+	uint64_t shuffle_seed;       /* per node: the order of equal endpoints */
+	const char *run_dir;         /* for the ledger; NULL = keep none */
+	bool read_only;              /* printers: nothing may be written, not even a ledger */
 };
 
 /* A child process with input and a deadline; sync's own, given to backends. */

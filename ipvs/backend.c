@@ -144,7 +144,8 @@ void engine_rules_lost(struct backend *be, int family)
 	struct rules *rules = &be->rules[engine_family_index(family)];
 	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
+	struct pic_entrance *entrance, *next_entrance;
+	struct pic_addr *addr, *next_addr;
 
 	if (rules->state == RULES_LOADING)
 		return;
@@ -157,17 +158,24 @@ void engine_rules_lost(struct backend *be, int family)
 	HASH_ITER (hh, be->pic.services, svc, next_svc) {
 		if (svc->key.vip.family != family || svc->foreign)
 			continue;
-		svc->elem_service = svc->elem_refused = false;
+		svc->elems = 0;
 		engine_mark(be, &svc->key);
+	}
+	HASH_ITER (hh, be->pic.entrances, entrance, next_entrance) {
+		if (entrance->key.vip.family != family)
+			continue;
+		entrance->elems = 0;
+		entrance->n_allowed = 0;
+		engine_mark(be, &entrance->key);
 	}
 	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
 		if (binding->vip.family == family)
 			binding->elem_vip = false;
-	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin) {
-		if (hairpin->addr.family != family)
+	HASH_ITER (hh, be->pic.addrs, addr, next_addr) {
+		if (addr->key.addr.family != family)
 			continue;
-		hairpin->there = false;
-		picture_hairpin_mark(&be->pic, hairpin);
+		addr->there = false;
+		picture_addr_mark(&be->pic, addr);
 	}
 }
 
@@ -242,7 +250,14 @@ static int init_rules(struct backend *be, int family)
 
 	rules->be = be;
 	rules->family = family;
-	rules->text = rules_text(family, be->config.local_nets, be->config.n_local_nets);
+	rules->text = rules_text(family, &(struct rules_config){
+						 .local_nets = be->config.local_nets,
+						 .n_local_nets = be->config.n_local_nets,
+						 .local_interface = be->config.local_interface,
+						 .masquerade_all = be->config.masquerade_all,
+						 .snat_port_min = be->config.snat_port_min,
+						 .snat_port_max = be->config.snat_port_max,
+					 });
 	if (!rules->text)
 		return -ENOMEM;
 	rules->text_hash = util_hash(UTIL_HASH_SEED, rules->text, strlen(rules->text));
@@ -269,6 +284,8 @@ static void ipvs_close(struct backend *be)
 	}
 	free(be->slice_units);
 	free(be->scan.dests);
+	free(be->scan.addrs);
+	free(be->own_addrs);
 	if (be->kernel.ops)
 		be->kernel.ops->close(be->kernel.ctx);
 	free(be);
@@ -330,12 +347,25 @@ static int ipvs_read(struct backend *be, uint64_t budget_us, struct err *err)
 	return rc;
 }
 
+/* The first frontend of a family: now the node's addresses are looked for in its table. */
+static void use_rules(struct backend *be, struct rules *rules)
+{
+	struct pic_addr *addr, *next;
+
+	if (rules->used)
+		return;
+	rules->used = true;
+	HASH_ITER (hh, be->pic.addrs, addr, next)
+		if (addr->key.addr.family == rules->family)
+			picture_addr_mark(&be->pic, addr);
+}
+
 static int mark_key(struct backend *be, const struct model *model, const struct fe_key *key)
 {
 	if (!engine_mark(be, key))
 		return -ENOMEM;
 	if (model_find(model, key))
-		be->rules[engine_family_index(key->vip.family)].used = true;
+		use_rules(be, &be->rules[engine_family_index(key->vip.family)]);
 	return 0;
 }
 
@@ -344,15 +374,19 @@ static int mark_picture(struct backend *be)
 {
 	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
+	struct pic_entrance *entrance, *next_entrance;
+	struct pic_addr *addr, *next_addr;
 
+	HASH_ITER (hh, be->pic.entrances, entrance, next_entrance)
+		if (!engine_mark(be, &entrance->key))
+			return -ENOMEM;
 	HASH_ITER (hh, be->pic.services, svc, next_svc)
 		if (!svc->foreign && !engine_mark(be, &svc->key))
 			return -ENOMEM;
 	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
 		picture_binding_mark(&be->pic, binding);
-	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
-		picture_hairpin_mark(&be->pic, hairpin);
+	HASH_ITER (hh, be->pic.addrs, addr, next_addr)
+		picture_addr_mark(&be->pic, addr);
 	return 0;
 }
 
@@ -371,7 +405,7 @@ static int ipvs_step(struct backend *be, const struct model *model, uint64_t bud
 {
 	bool ready;
 
-	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_hairpins)
+	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_addrs)
 		return 0;
 	ready = engine_rules_ready(be, &be->rules[0]);
 	ready &= engine_rules_ready(be, &be->rules[1]);
@@ -385,7 +419,7 @@ static void ipvs_set_node_addrs(struct backend *be, const struct ip_addr addrs[2
 	if (memcmp(be->node_addr, addrs, sizeof(be->node_addr)) == 0)
 		return;
 	memcpy(be->node_addr, addrs, sizeof(be->node_addr));
-	be->next_audit_ms = 0; /* the audit finds out whether the node really has them */
+	be->addrs_changed = true; /* does the node really have them? */
 }
 
 /* ---- timers ---- */
@@ -411,7 +445,7 @@ static uint64_t tick_retries(struct backend *be, uint64_t now_ms)
 	for (int i = 0; i < 2; i++)
 		if (be->rules[i].used && be->rules[i].state == RULES_FAILED)
 			next_ms = min_u64(next_ms, be->rules[i].retry_ms);
-	if (be->pic.dirty_bindings || be->pic.dirty_hairpins)
+	if (be->pic.dirty_bindings || be->pic.dirty_addrs)
 		next_ms = min_u64(next_ms, be->aux_retry_ms);
 	return next_ms;
 }
@@ -465,11 +499,28 @@ static uint64_t tick_audit(struct backend *be, uint64_t now_ms)
 	return be->next_audit_ms;
 }
 
+/* A failure leaves those known before in force; the next tick tries again. */
+static void read_changed_addrs(struct backend *be)
+{
+	int rc;
+
+	if (!be->addrs_changed)
+		return;
+	rc = scan_addrs(be);
+	be->addrs_changed = rc < 0;
+	if (rc < 0)
+		log_warn("the node's addresses cannot be read, tried again", "error=\"%s\"",
+			 strerror(-rc));
+}
+
 static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_t now_ms)
 {
 	uint64_t next_ms = tick_retries(be, now_ms);
 
 	(void)model;
+	read_changed_addrs(be);
+	if (be->addrs_changed)
+		next_ms = now_ms + ENGINE_RETRY_MIN_MS;
 	next_ms = min_u64(next_ms, tick_drains(be, now_ms));
 	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
 	return next_ms;
@@ -477,33 +528,33 @@ static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_
 
 /* ---- notifications ---- */
 
-static void element_gone(struct backend *be, const struct kelem *elem)
+void engine_elem_gone(struct backend *be, const struct kelem *elem)
 {
-	struct pic_service *svc;
+	struct pic_entrance *entrance;
 	struct pic_binding *binding;
-	struct pic_hairpin *hairpin;
-	struct ip_addr addr;
+	struct pic_service *svc;
+	struct pic_addr *addr;
+	struct kelem_parts parts;
 	struct fe_key key;
-	uint8_t proto;
-	uint16_t port;
 
-	if (!scan_elem_key(elem, &addr, &proto, &port))
+	if (!kelem_parse(elem, &parts))
 		return;
-	if (elem->set == KSET_VIPS && (binding = picture_binding(&be->pic, &addr))) {
+	key = picture_elem_key(elem, &parts);
+	if (elem->set == KSET_VIPS && (binding = picture_binding(&be->pic, &parts.addr))) {
 		binding->elem_vip = false;
 		picture_binding_mark(&be->pic, binding);
-	} else if (elem->set == KSET_HAIRPIN && (hairpin = picture_hairpin_get(&be->pic, &addr))) {
-		hairpin->there = false;
-		picture_hairpin_mark(&be->pic, hairpin);
-	} else if (elem->set == KSET_SERVICES || elem->set == KSET_REFUSED) {
-		key = fe_key_make(&addr, port, proto);
-		svc = picture_service(&be->pic, &key);
-		if (!svc)
-			return;
-		if (elem->set == KSET_SERVICES)
-			svc->elem_service = false;
-		else
-			svc->elem_refused = false;
+	} else if ((addr = picture_addr(&be->pic, elem->set, &parts.addr))) {
+		addr->there = false;
+		picture_addr_mark(&be->pic, addr);
+	} else if (picture_service_bit(elem->set) && (svc = picture_service(&be->pic, &key))) {
+		svc->elems &= (uint8_t)~picture_service_bit(elem->set);
+		engine_mark(be, &key);
+	} else if ((entrance = picture_entrance(&be->pic, &key))) {
+		struct pic_allowed *allowed = picture_allowed(entrance, &parts.source);
+
+		entrance->elems &= (uint8_t)~picture_entrance_bit(elem->set);
+		if (kset_is_allowed(elem->set) && allowed)
+			picture_allowed_drop(entrance, allowed);
 		engine_mark(be, &key);
 	}
 }
@@ -540,11 +591,14 @@ static void on_event(const struct kevent *event, void *arg)
 		be->counters.drift++;
 		log_warn("helper element removed by somebody else, restored", "set=%s first=%s",
 			 kset_names[event->elem.set], elem_addr(&event->elem, vip));
-		element_gone(be, &event->elem);
+		engine_elem_gone(be, &event->elem);
 		break;
-	case KE_ADDRS:
 	case KE_LOST:
 		be->next_audit_ms = 0;
+		be->addrs_changed = true;
+		break;
+	case KE_ADDRS:
+		be->addrs_changed = true;
 		break;
 	}
 }
@@ -558,6 +612,7 @@ static void ipvs_on_fd(struct backend *be, const struct model *model, int fd)
 {
 	(void)model;
 	be->kernel.ops->read_events(be->kernel.ctx, fd, on_event, be);
+	read_changed_addrs(be);
 }
 
 /* ---- printers ---- */

@@ -18,6 +18,7 @@
 #define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
 #define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
 #define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
+#define ENGINE_NODE_ADDRS_MAX 10000 /* addresses of the node's links; more are left out */
 
 /* A marked or failing key; one that is neither has no unit. */
 struct unit {
@@ -72,8 +73,8 @@ struct scan {
 	struct pic_service *cursor;
 	struct kdest *dests; /* of the virtual server being read */
 	size_t n_dests, dests_cap;
-	struct ip_addr first_addr[2]; /* of the node's links, by family */
-	bool node_addr_seen[2];
+	struct ip_addr *addrs; /* of the node's links, being read */
+	size_t n_addrs, addrs_cap;
 };
 
 struct engine_counters {
@@ -96,12 +97,15 @@ struct backend {
 	char missing[ENGINE_MISSING_MAX][16];
 	size_t n_missing;
 	struct ip_addr node_addr[2], src[2];
+	struct ip_addr *own_addrs; /* of the node's links */
+	size_t n_own_addrs;
 	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
 	size_t slice_ops;      /* operations planned at once; likewise */
-	uint64_t aux_retry_ms; /* repairs of bindings and hairpins that failed */
+	uint64_t aux_retry_ms; /* repairs of bindings and addresses that failed */
 	uint64_t next_audit_ms, next_drain_ms;
 	struct engine_counters counters;
-	bool ledger_lost; /* there was none when we began */
+	bool ledger_lost;   /* there was none when we began */
+	bool addrs_changed; /* the node's, since they were read */
 	bool cleanup_begun, cleanup_running;
 	int cleanup_status; /* of the child that deletes the tables */
 };
@@ -119,6 +123,8 @@ struct unit *engine_mark(struct backend *be, const struct fe_key *key);
 struct unit *engine_pop(struct backend *be);
 void engine_unit_drop(struct backend *be, struct unit *unit);
 void engine_drop_service(struct backend *be, struct pic_service *svc);
+/* What somebody removed: its element is not there any more, and what it belongs to is marked. */
+void engine_elem_gone(struct backend *be, const struct kelem *elem);
 
 /* rules: starts the child that loads them; true when the family's rules stand. */
 bool engine_rules_ready(struct backend *be, struct rules *rules);
@@ -133,9 +139,8 @@ int scan_step(struct backend *be, uint64_t budget_us);
 int scan_reread(struct backend *be, const struct fe_key *key, bool usurped);
 /* The connection counts of a virtual server's draining destinations. */
 int scan_counts(struct backend *be, struct pic_service *svc);
-/* The entity of an element; false if its key is none of ours. */
-bool scan_elem_key(const struct kelem *elem, struct ip_addr *ret_addr, uint8_t *ret_proto,
-		   uint16_t *ret_port);
+/* The addresses of the node's links, now. 0 or -errno. */
+int scan_addrs(struct backend *be);
 
 /* slice.c */
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us);

@@ -19,24 +19,61 @@
 enum ktable { KT_SERVICE, KT_DEST, KT_BINDING, KT_ELEM };
 enum kverb { KV_ADD, KV_SET, KV_DEL };
 
-/* Sets of the helper table; the keys' layout is that of nftables: every part padded to 4 bytes. */
+/* Sets and maps of the helper table; the keys' layout is that of nftables: every part padded to 4
+ * bytes. "frontend" stands for address . protocol . port, "target" for address . port. */
 enum kset {
-	KSET_VIPS,     /* address: every bound VIP */
-	KSET_SERVICES, /* address . protocol . port: what a VIP answers */
-	KSET_REFUSED,  /* address . protocol . port: no new flows, refused at once */
-	KSET_HAIRPIN,  /* address . address: an endpoint that may reach itself through a VIP */
+	KSET_VIPS,       /* address: every bound VIP */
+	KSET_SERVICES,   /* frontend: what a VIP answers */
+	KSET_REFUSED,    /* frontend: no new flows, refused at once */
+	KSET_DROPPED,    /* frontend: no new flows, and no answer */
+	KSET_INNER,      /* frontend: reached through entrances only */
+	KSET_HAIRPIN,    /* address . address: an endpoint that may reach itself through a VIP */
+	KSET_NODE_ADDRS, /* address: where node ports are found */
+	KSET_ENTRANCES,  /* frontend -> target */
+	KSET_ENTRANCES_CLUSTER, /* frontend -> target, for clients in the cluster, asked first */
+	KSET_MASQ,              /* frontend: clients that come by this entrance are masqueraded */
+	KSET_RESTRICTED,        /* frontend: only sources in `allowed` */
+	KSET_ALLOWED_TCP,       /* address . port . address, the last a prefix of sources */
+	KSET_ALLOWED_UDP,  /* (a protocol cannot be a part of a key with ranges: nft 1.0.6 turns */
+	KSET_ALLOWED_SCTP, /* its byte order round, which Linux 6.12 refuses) */
+	KSET_NODEPORTS,    /* protocol . port -> target */
+	KSET_NODEPORTS_CLUSTER, /* protocol . port -> target, for clients in the cluster */
+	KSET_NODEPORTS_MASQ,    /* protocol . port: all clients are masqueraded */
+	KSET_NODEPORTS_LOCAL,   /* protocol . port: those in the cluster are */
 	KSET_COUNT
 };
-extern const char *const kset_names[KSET_COUNT]; /* "vips", "services", "refused", "hairpin" */
+extern const char *const kset_names[KSET_COUNT]; /* "vips", "services", "refused" ... */
 
-#define KELEM_KEY_MAX 32
+#define KELEM_KEY_MAX  40
+#define KELEM_DATA_MAX 20
 struct kelem {
-	uint8_t family; /* AF_INET: table ip vipd; AF_INET6: table ip6 vipd */
-	uint8_t set;    /* enum kset */
-	uint8_t len;    /* bytes of key that count; the rest are 0 */
-	uint8_t pad_;
+	uint8_t family;   /* AF_INET: table ip vipd; AF_INET6: table ip6 vipd */
+	uint8_t set;      /* enum kset */
+	uint8_t len;      /* bytes of key that count; the rest are 0 */
+	uint8_t prefix;   /* KSET_ALLOWED_*: bits of the key's last address that count */
+	uint8_t data_len; /* of a map's value; 0 where it is not known or does not matter */
 	uint8_t key[KELEM_KEY_MAX];
+	uint8_t data[KELEM_DATA_MAX];
 };
+
+/* What the key and the value of an element say. */
+struct kelem_parts {
+	struct ip_addr addr; /* unset: the key has none (node ports) */
+	uint8_t proto;
+	uint16_t port;
+	struct ip_prefix source; /* KSET_ALLOWED_* */
+	struct ip_addr target;   /* maps; unset if not known */
+	uint16_t target_port;
+};
+/* Bytes that a key of this set has. */
+size_t kset_key_len(enum kset set, uint8_t family);
+bool kset_is_map(enum kset set);
+/* KSET_ALLOWED_* of a protocol; KSET_COUNT for others. And is it one of them? */
+enum kset kset_allowed(uint8_t proto);
+bool kset_is_allowed(enum kset set);
+/* False if its key is of another length. */
+bool kelem_parse(const struct kelem *elem, struct kelem_parts *ret_parts);
+struct kelem kelem_make(enum kset set, uint8_t family, const struct kelem_parts *parts);
 
 /* A local route: table local, type local, scope host, dev lo, /32 or /128, protocol ours. */
 struct kbinding {
@@ -117,9 +154,9 @@ typedef void (*kevent_fn)(const struct kevent *event, void *arg);
 struct kernel_ops {
 	/* Executes in order. All operations of one call are of one netlink family (services and
 	 * destinations may mix); elements go in transactions of some 500: all or none. KV_ADD of
-	 * an element that is there is no error. KV_ADD of a binding appends beside an address of
-	 * the same value, KV_SET replaces. 0 when every result was set, -errno when nothing
-	 * could be sent at all (results are set to it). */
+	 * an element that is there is no error; of a map's with another value it is -EBUSY. KV_ADD
+	 * of a binding appends beside an address of the same value, KV_SET replaces. 0 when every
+	 * result was set, -errno when nothing could be sent at all (results are set to it). */
 	int (*submit)(void *ctx, struct kop *ops, size_t n);
 	/* A dump in slices; `key` for KD_DESTS. One dump a netlink family may be open; starting
 	 * another drops it. next: >0 more, 0 done, -errno; a negative return of fn ends it. A
@@ -148,7 +185,7 @@ struct kernel {
  * no nf_tables), with the remedy in `err`. */
 int kernel_linux_open(struct kernel *ret_kernel, struct err *err);
 
-/* The element `key` of a set, padded as nftables wants it. */
+/* Elements of the simple kinds. */
 struct kelem kelem_vip(const struct ip_addr *vip);
 struct kelem kelem_service(enum kset set, const struct ip_addr *vip, uint8_t proto, uint16_t port);
 struct kelem kelem_hairpin(const struct ip_addr *endpoint);

@@ -15,10 +15,11 @@
 #include "nft_codec.h"
 #include "route_codec.h"
 
-/* One nft message holds this many added elements: its nest must stay under 64 KiB, at most 52 bytes
- * each. A removal goes alone, so that the one that fails can be told from the others. */
-#define ELEMS_PER_MESSAGE 500
-#define ELEMS_BYTES_MAX   (ELEMS_PER_MESSAGE * 52 + 512)
+/* One nft message holds this many added elements: its nest must stay under 64 KiB, at most 104
+ * bytes each (two keys of 40 in nests of 12). A removal goes alone, so that the one that fails can
+ * be told from the others. */
+#define ELEMS_PER_MESSAGE 250
+#define ELEMS_BYTES_MAX   (ELEMS_PER_MESSAGE * 104 + 512)
 #define RESULTS_MAX       (NL_BATCH_BYTES / 16)
 
 enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_COUNT };

@@ -36,11 +36,17 @@ static int emit(struct plan *plan, enum phase phase, const struct kop *op, void 
 	return 0;
 }
 
-static int emit_elem(struct plan *plan, enum kverb verb, const struct kelem *elem, void *unit)
+static int emit_elem_in(struct plan *plan, enum phase phase, enum kverb verb,
+			const struct kelem *elem, void *unit)
 {
 	struct kop op = {.table = KT_ELEM, .verb = (uint8_t)verb, .elem = *elem};
 
-	return emit(plan, verb == KV_ADD ? PH_ELEM_ADD : PH_ELEM_DEL, &op, unit);
+	return emit(plan, phase, &op, unit);
+}
+
+static int emit_elem(struct plan *plan, enum kverb verb, const struct kelem *elem, void *unit)
+{
+	return emit_elem_in(plan, verb == KV_ADD ? PH_ELEM_ADD : PH_ELEM_DEL, verb, elem, unit);
 }
 
 static int emit_key_elem(struct plan *plan, enum kverb verb, enum kset set,
@@ -250,27 +256,48 @@ static int lower_wanted_binding(const struct lowering *low, const struct fe_key 
 	const struct pic_binding *binding = picture_binding(low->pic, &key->vip);
 	const struct ip_addr *src = &low->src[key->vip.family == AF_INET6];
 
-	if (binding_is_right(binding, src))
+	if (binding->node_own || binding_is_right(binding, src)) /* L8 */
 		return 0;
 	return emit_binding(low->plan, binding->bound ? KV_SET : KV_ADD, &key->vip, src, unit);
+}
+
+static int lower_guard(const struct lowering *low, const struct fe_key *key, void *unit)
+{
+	const struct pic_binding *binding = picture_binding(low->pic, &key->vip);
+	struct kelem elem = kelem_vip(&key->vip);
+
+	if (binding->elem_vip || binding->node_own)
+		return 0;
+	return emit_elem(low->plan, KV_ADD, &elem, unit);
+}
+
+/* Elements that it has and should not have go, and the other way round. */
+static int lower_service_elems(const struct lowering *low, const struct pic_service *svc,
+			       uint8_t want, void *unit)
+{
+	int rc = 0;
+
+	for (uint8_t bit = EL_SERVICE; bit <= EL_INNER && rc == 0; bit = (uint8_t)(bit << 1))
+		if ((svc->elems ^ want) & bit)
+			rc = emit_key_elem(low->plan, want & bit ? KV_ADD : KV_DEL,
+					   picture_service_set(bit), &svc->key, unit);
+	return rc;
+}
+
+static uint8_t wanted_elems(const struct frontend *fe)
+{
+	return (uint8_t)(EL_SERVICE | (fe->verdict == V_REJECT ? EL_REFUSED : 0) |
+			 (fe->verdict == V_DROP ? EL_DROPPED : 0) | (fe->inner ? EL_INNER : 0));
 }
 
 static int lower_wanted(const struct lowering *low, const struct pic_service *svc,
 			const struct frontend *fe, void *unit)
 {
-	const struct pic_binding *binding = picture_binding(low->pic, &fe->key.vip);
-	bool refuse = fe->verdict != V_FORWARD;
 	struct kop op = {.table = KT_SERVICE};
-	struct kelem elem = kelem_vip(&fe->key.vip);
-	int rc = 0;
+	int rc = lower_guard(low, &fe->key, unit);
 
-	if (!binding->elem_vip)
-		rc = emit_elem(low->plan, KV_ADD, &elem, unit);
-	if (rc == 0 && !svc->elem_service)
-		rc = emit_key_elem(low->plan, KV_ADD, KSET_SERVICES, &fe->key, unit);
-	if (rc == 0 && refuse != svc->elem_refused)
-		rc = emit_key_elem(low->plan, refuse ? KV_ADD : KV_DEL, KSET_REFUSED, &fe->key,
-				   unit);
+	if (rc == 0)
+		rc = lower_service_elems(low, svc, wanted_elems(fe), unit);
 	want_service(low, fe, &op.service);
 	if (rc == 0 && (!svc->present || service_differs(svc, &op.service))) {
 		op.verb = svc->present ? KV_SET : KV_ADD;
@@ -283,7 +310,7 @@ static int lower_wanted(const struct lowering *low, const struct pic_service *sv
 	return rc ? rc : lower_wanted_binding(low, &fe->key, unit);
 }
 
-/* The last virtual server of its address takes the binding with it. */
+/* The last virtual server or entrance of its address takes the binding with it. */
 static int lower_last_of_vip(const struct lowering *low, const struct fe_key *key, void *unit)
 {
 	struct pic_binding *binding = picture_binding(low->pic, &key->vip);
@@ -312,42 +339,171 @@ static int lower_gone(const struct lowering *low, struct pic_service *svc, void 
 	}
 	if (rc < 0)
 		return rc;
-	if (any_stays) {
-		return svc->elem_refused
-			       ? 0
-			       : emit_key_elem(low->plan, KV_ADD, KSET_REFUSED, &svc->key, unit);
-	}
+	if (any_stays)
+		return lower_service_elems(low, svc, svc->elems | EL_REFUSED, unit);
 	svc->leaving = true;
 	rc = lower_last_of_vip(low, &svc->key, unit);
 	op.service.key = picture_ipvs_key(&svc->key);
 	if (rc == 0 && svc->present)
 		rc = emit(low->plan, PH_SERVER_DEL, &op, unit);
-	if (rc == 0 && svc->elem_refused)
-		rc = emit_key_elem(low->plan, KV_DEL, KSET_REFUSED, &svc->key, unit);
-	if (rc == 0 && svc->elem_service)
-		rc = emit_key_elem(low->plan, KV_DEL, KSET_SERVICES, &svc->key, unit);
-	return rc;
-}
-
-/* Somebody was faster: what was made for a virtual server of ours goes again. */
-static int lower_foreign(const struct lowering *low, const struct pic_service *svc, void *unit)
-{
-	int rc = 0;
-
-	if (svc->elem_refused)
-		rc = emit_key_elem(low->plan, KV_DEL, KSET_REFUSED, &svc->key, unit);
-	if (rc == 0 && svc->elem_service)
-		rc = emit_key_elem(low->plan, KV_DEL, KSET_SERVICES, &svc->key, unit);
-	return rc;
+	return rc ? rc : lower_service_elems(low, svc, 0, unit);
 }
 
 int lower_service(const struct lowering *low, struct pic_service *svc, const struct frontend *fe,
 		  void *unit)
 {
 	svc->leaving = false;
-	if (svc->foreign)
-		return lower_foreign(low, svc, unit);
+	if (svc->foreign) /* somebody was faster: what was made for one of ours goes again */
+		return lower_service_elems(low, svc, 0, unit);
 	return fe ? lower_wanted(low, svc, fe, unit) : lower_gone(low, svc, unit);
+}
+
+/* ---- entrances ---- */
+
+static struct kelem entrance_elem(const struct pic_entrance *entrance, uint8_t bit,
+				  const struct pic_target *to)
+{
+	struct kelem_parts parts = {.proto = entrance->key.proto, .port = entrance->key.port};
+
+	if (entrance->key.scope == SCOPE_VIP)
+		parts.addr = entrance->key.vip;
+	if (to) {
+		parts.target = to->addr;
+		parts.target_port = to->port;
+	}
+	return kelem_make(picture_entrance_set(bit, entrance->key.scope), entrance->key.vip.family,
+			  &parts);
+}
+
+/* One of its two elements in maps; `via` NULL = none. A map's value cannot be changed: the element
+ * is removed and added in one transaction. */
+static int lower_target(const struct lowering *low, const struct pic_entrance *entrance,
+			uint8_t bit, const struct frontend *via, void *unit)
+{
+	const struct pic_target *have = bit == EL_TO ? &entrance->to : &entrance->to_cluster;
+	bool there = entrance->elems & bit;
+	struct pic_target want = {0};
+	struct kelem elem;
+	int rc = 0;
+
+	if (via)
+		want = (struct pic_target){via->key.vip, via->key.port};
+	if (there && via && have->port == want.port && addr_equal(&have->addr, &want.addr))
+		return 0;
+	if (there) {
+		elem = entrance_elem(entrance, bit, have);
+		rc = emit_elem_in(low->plan, via ? PH_ENTER : PH_LEAVE, KV_DEL, &elem, unit);
+	}
+	if (rc == 0 && via) {
+		elem = entrance_elem(entrance, bit, &want);
+		rc = emit_elem_in(low->plan, PH_ENTER, KV_ADD, &elem, unit);
+	}
+	return rc;
+}
+
+static int lower_flag(const struct lowering *low, const struct pic_entrance *entrance, uint8_t bit,
+		      bool want, void *unit)
+{
+	struct kelem elem = entrance_elem(entrance, bit, NULL);
+	bool there = entrance->elems & bit;
+
+	if (there == want)
+		return 0;
+	return emit_elem(low->plan, want ? KV_ADD : KV_DEL, &elem, unit);
+}
+
+static int emit_allowed(const struct lowering *low, const struct pic_entrance *entrance,
+			enum phase phase, enum kverb verb, const struct ip_prefix *net, void *unit)
+{
+	struct kelem_parts parts = {
+		.addr = entrance->key.vip,
+		.proto = entrance->key.proto,
+		.port = entrance->key.port,
+		.source = *net,
+	};
+	struct kelem elem =
+		kelem_make(kset_allowed(entrance->key.proto), entrance->key.vip.family, &parts);
+
+	return emit_elem_in(low->plan, phase, verb, &elem, unit);
+}
+
+static bool ranges_have(const struct ranges *ranges, const struct ip_prefix *net)
+{
+	for (size_t i = 0; ranges && i < ranges->n; i++)
+		if (ranges->net[i].len == net->len && addr_equal(&ranges->net[i].addr, &net->addr))
+			return true;
+	return false;
+}
+
+/* Those who may come in are known before it is restricted to them, and as long as it is. No two
+ * ranges of a set may overlap: what goes is removed before what comes, in the same transaction. */
+static int lower_ranges(const struct lowering *low, const struct pic_entrance *entrance,
+			const struct ranges *ranges, void *unit)
+{
+	enum phase del_phase = ranges ? PH_ELEM_ADD : PH_ELEM_DEL;
+	int rc = 0;
+
+	if (!ranges && entrance->key.scope == SCOPE_VIP)
+		rc = lower_flag(low, entrance, EL_RESTRICTED, false, unit);
+	for (size_t i = 0; i < entrance->n_allowed && rc == 0; i++)
+		if (!ranges_have(ranges, &entrance->allowed[i].net))
+			rc = emit_allowed(low, entrance, del_phase, KV_DEL,
+					  &entrance->allowed[i].net, unit);
+	for (size_t i = 0; ranges && i < ranges->n && rc == 0; i++)
+		if (!picture_allowed(entrance, &ranges->net[i]))
+			rc = emit_allowed(low, entrance, PH_ELEM_ADD, KV_ADD, &ranges->net[i],
+					  unit);
+	if (rc == 0 && ranges)
+		rc = lower_flag(low, entrance, EL_RESTRICTED, true, unit);
+	return rc;
+}
+
+static int lower_entrance_elems(const struct lowering *low, const struct pic_entrance *entrance,
+				const struct frontend *fe, void *unit)
+{
+	const struct frontend *via = fe ? model_via(low->model, fe, false) : NULL;
+	bool split = fe && fe->via_cluster.vip.family;
+	int rc = lower_ranges(low, entrance, fe ? fe->ranges : NULL, unit);
+
+	if (rc == 0)
+		rc = lower_flag(low, entrance, EL_SNAT, fe && fe->snat != SNAT_NEVER, unit);
+	if (rc == 0 && entrance->key.scope == SCOPE_NODEPORT)
+		rc = lower_flag(low, entrance, EL_LOCAL, split, unit);
+	if (rc == 0)
+		rc = lower_target(low, entrance, EL_TO, via, unit);
+	if (rc == 0)
+		rc = lower_target(low, entrance, EL_CLUSTER,
+				  split ? model_via(low->model, fe, true) : NULL, unit);
+	return rc;
+}
+
+int lower_entrance(const struct lowering *low, struct pic_entrance *entrance,
+		   const struct frontend *fe, void *unit)
+{
+	bool vip = entrance->key.scope == SCOPE_VIP;
+	int rc = fe && vip ? lower_guard(low, &entrance->key, unit) : 0;
+
+	entrance->leaving = !fe;
+	if (rc == 0)
+		rc = lower_entrance_elems(low, entrance, fe, unit);
+	if (rc < 0 || !vip)
+		return rc;
+	return fe ? lower_wanted_binding(low, &entrance->key, unit)
+		  : lower_last_of_vip(low, &entrance->key, unit);
+}
+
+/* ---- repairs ---- */
+
+static int lower_unwanted_binding(const struct lowering *low, const struct pic_binding *binding)
+{
+	struct kelem elem = kelem_vip(&binding->vip);
+	int rc = 0;
+
+	if (binding->bound)
+		rc = emit_binding(low->plan, KV_DEL, &binding->vip, &binding->src, NULL);
+	if (rc == 0 && binding->elem_vip)
+		rc = emit_elem(low->plan, KV_DEL, &elem, NULL);
+	return rc;
 }
 
 int lower_binding(const struct lowering *low, const struct pic_binding *binding)
@@ -356,6 +512,8 @@ int lower_binding(const struct lowering *low, const struct pic_binding *binding)
 	struct kelem elem = kelem_vip(&binding->vip);
 	int rc = 0;
 
+	if (binding->node_own) /* L8 */
+		return lower_unwanted_binding(low, binding);
 	if (binding->refs > binding->leaving) {
 		if (!binding->elem_vip)
 			rc = emit_elem(low->plan, KV_ADD, &elem, NULL);
@@ -366,20 +524,17 @@ int lower_binding(const struct lowering *low, const struct pic_binding *binding)
 	}
 	if (binding->leaving || model_vip_count(low->model, &binding->vip))
 		return 0; /* what leaves takes it along; what is wanted will want it again */
-	if (binding->bound)
-		rc = emit_binding(low->plan, KV_DEL, &binding->vip, &binding->src, NULL);
-	if (rc == 0 && binding->elem_vip)
-		rc = emit_elem(low->plan, KV_DEL, &elem, NULL);
-	return rc;
+	return lower_unwanted_binding(low, binding);
 }
 
-int lower_hairpin(const struct lowering *low, const struct pic_hairpin *hairpin)
+int lower_addr(const struct lowering *low, const struct pic_addr *addr)
 {
-	struct kelem elem = kelem_hairpin(&hairpin->addr);
+	struct kelem_parts parts = {.addr = addr->key.addr};
+	struct kelem elem = kelem_make(addr->key.set, addr->key.addr.family, &parts);
 
-	if ((hairpin->refs > 0) == hairpin->there)
+	if ((addr->refs > 0) == addr->there)
 		return 0;
-	return emit_elem(low->plan, hairpin->refs ? KV_ADD : KV_DEL, &elem, NULL);
+	return emit_elem(low->plan, addr->refs ? KV_ADD : KV_DEL, &elem, NULL);
 }
 
 bool lower_adoptable(const struct lowering *low, const struct pic_service *svc,
@@ -390,7 +545,8 @@ bool lower_adoptable(const struct lowering *low, const struct pic_service *svc,
 
 	if (svc->usurped)
 		return false;
-	if (svc->owned || svc->elem_service || (low->ledger_lost && binding && binding->bound))
+	if (svc->owned || (svc->elems & EL_SERVICE) ||
+	    (low->ledger_lost && binding && binding->bound))
 		return true;
 	want_service(low, fe, &want);
 	if (service_differs(svc, &want) || svc->n != fe->pool->n)

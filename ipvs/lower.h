@@ -21,16 +21,32 @@
  *     begin with the same one.
  *
  *  L6 mh and sh get the fallback flag: without it they send flows to weight 0 (ip_vs_mh.c).
+ *
+ *  L7 An entrance is an element of a map that leads to the virtual server of the frontend it goes
+ *     via: written when that server stands, removed before it goes.
+ *
+ *  L8 An address that the node has on a link is never bound and never guarded: an entrance there
+ *     takes its own port alone.
  */
 #ifndef VIPD_IPVS_LOWER_H
 #define VIPD_IPVS_LOWER_H
 
 #include "picture.h"
 
-enum phase { PH_ELEM_ADD, PH_SERVER, PH_BIND, PH_UNBIND, PH_SERVER_DEL, PH_ELEM_DEL, PH_COUNT };
+enum phase {
+	PH_ELEM_ADD,
+	PH_SERVER,
+	PH_ENTER,
+	PH_BIND,
+	PH_UNBIND,
+	PH_LEAVE,
+	PH_SERVER_DEL,
+	PH_ELEM_DEL,
+	PH_COUNT
+};
 
 /* Operations of one slice. units[i] belongs to ops[i]: for whom it is done; NULL = a repair of its
- * own (binding, hairpin). */
+ * own (binding, address). */
 struct phase_ops {
 	struct kop *ops;
 	void **units;
@@ -61,9 +77,12 @@ void plan_done(struct plan *plan);
  * NULL: to nothing. Marks svc->leaving when it will be gone. 0 or -ENOMEM. */
 int lower_service(const struct lowering *low, struct pic_service *svc, const struct frontend *fe,
 		  void *unit);
-/* A binding or hairpin element that is not what its references ask for. */
+/* The same for an entrance; `fe` NULL, or one that leads nowhere: to nothing. */
+int lower_entrance(const struct lowering *low, struct pic_entrance *entrance,
+		   const struct frontend *fe, void *unit);
+/* A binding, or an address in a set, that is not what its references ask for. */
 int lower_binding(const struct lowering *low, const struct pic_binding *binding);
-int lower_hairpin(const struct lowering *low, const struct pic_hairpin *hairpin);
+int lower_addr(const struct lowering *low, const struct pic_addr *addr);
 
 /* May a virtual server that nobody claims be taken for this frontend? If it is exactly what we
  * would have made, or the ledger was lost and its address is bound by us. */

@@ -37,10 +37,39 @@ int nft_put_batch_end(struct nl_batch *batch)
 	return rc < 0 ? rc : nl_batch_end(batch);
 }
 
+static void put_value(struct nl_batch *batch, uint16_t attr, const uint8_t *bytes, size_t len)
+{
+	struct nlattr *nest = nl_nest_begin(batch, attr);
+
+	nl_put(batch, NFTA_DATA_VALUE, bytes, len);
+	nl_nest_end(batch, nest);
+}
+
+/* The last key of a prefix: host bits of the last address set. */
+static void put_key_end(struct nl_batch *batch, const struct kelem *elem)
+{
+	size_t addr_len = elem->family == AF_INET ? 4 : 16;
+	uint8_t end[KELEM_KEY_MAX], *last = end + elem->len - addr_len;
+
+	memcpy(end, elem->key, sizeof(end));
+	for (size_t bit = elem->prefix; bit < 8 * addr_len; bit++)
+		last[bit / 8] |= (uint8_t)(0x80 >> bit % 8);
+	put_value(batch, NFTA_SET_ELEM_KEY_END, end, elem->len);
+}
+
+static void put_elem(struct nl_batch *batch, const struct kelem *elem, bool del)
+{
+	put_value(batch, NFTA_SET_ELEM_KEY, elem->key, elem->len);
+	if (kset_is_allowed(elem->set))
+		put_key_end(batch, elem);
+	if (elem->data_len && !del)
+		put_value(batch, NFTA_SET_ELEM_DATA, elem->data, elem->data_len);
+}
+
 int nft_put_elems(struct nl_batch *batch, enum kverb verb, const struct kelem *elems, size_t n)
 {
 	bool del = verb == KV_DEL;
-	struct nlattr *list, *item, *key;
+	struct nlattr *list, *item;
 	int rc = begin(batch, nft_type(del ? NFT_MSG_DELSETELEM : NFT_MSG_NEWSETELEM),
 		       del ? 0 : NLM_F_CREATE, elems[0].family, 0);
 
@@ -51,9 +80,7 @@ int nft_put_elems(struct nl_batch *batch, enum kverb verb, const struct kelem *e
 	list = nl_nest_begin(batch, NFTA_SET_ELEM_LIST_ELEMENTS);
 	for (size_t i = 0; i < n; i++) {
 		item = nl_nest_begin(batch, NFTA_LIST_ELEM);
-		key = nl_nest_begin(batch, NFTA_SET_ELEM_KEY);
-		nl_put(batch, NFTA_DATA_VALUE, elems[i].key, elems[i].len);
-		nl_nest_end(batch, key);
+		put_elem(batch, &elems[i], del);
 		nl_nest_end(batch, item);
 	}
 	nl_nest_end(batch, list);
@@ -126,36 +153,68 @@ static bool set_number(const struct nlattr *attr, uint8_t *ret_set)
 	return false;
 }
 
-/* A table of that name may be somebody else's, with keys of other types. */
-static bool is_key_len(const struct kelem *elem, int len)
+/* The bytes of a nested value into `buf`; their number, -1 if there is none or it is too long. */
+static int get_value(struct nlattr *nest, uint8_t *buf, size_t size)
 {
-	int addr = elem->family == AF_INET ? 4 : 16;
-
-	if (elem->family != AF_INET && elem->family != AF_INET6)
-		return false;
-	if (elem->set == KSET_VIPS)
-		return len == addr;
-	return len == (elem->set == KSET_HAIRPIN ? 2 * addr : addr + 8);
-}
-
-static bool get_elem(struct nlattr *item, struct kelem *elem)
-{
-	struct nlattr *tb[NFTA_SET_ELEM_MAX + 1], *data[NFTA_DATA_MAX + 1];
+	struct nlattr *data[NFTA_DATA_MAX + 1];
 	int len;
 
-	if (nla_parse(tb, NFTA_SET_ELEM_MAX, nla_data(item), nla_len(item), NULL) < 0 ||
-	    !tb[NFTA_SET_ELEM_KEY] ||
-	    nla_parse(data, NFTA_DATA_MAX, nla_data(tb[NFTA_SET_ELEM_KEY]),
-		      nla_len(tb[NFTA_SET_ELEM_KEY]), NULL) < 0 ||
+	if (!nest || nla_parse(data, NFTA_DATA_MAX, nla_data(nest), nla_len(nest), NULL) < 0 ||
 	    !data[NFTA_DATA_VALUE])
-		return false;
+		return -1;
 	len = nla_len(data[NFTA_DATA_VALUE]);
-	if (!is_key_len(elem, len))
-		return false;
+	if ((size_t)len > size)
+		return -1;
+	memcpy(buf, nla_data(data[NFTA_DATA_VALUE]), (size_t)len);
+	return len;
+}
+
+/* How many leading bits two ends of a range have in common; 255 if the range is no prefix. */
+static uint8_t prefix_of(const uint8_t *first, const uint8_t *last, size_t bytes)
+{
+	size_t bit = 0, len;
+
+	while (bit < 8 * bytes && !((first[bit / 8] ^ last[bit / 8]) & 0x80 >> bit % 8))
+		bit++;
+	for (len = bit; bit < 8 * bytes; bit++)
+		if (first[bit / 8] & 0x80 >> bit % 8 || !(last[bit / 8] & 0x80 >> bit % 8))
+			return UINT8_MAX;
+	return (uint8_t)len;
+}
+
+static bool get_source(struct nlattr *key_end, struct kelem *elem)
+{
+	size_t addr_len = elem->family == AF_INET ? 4 : 16, at = elem->len - addr_len;
+	uint8_t end[KELEM_KEY_MAX];
+
+	elem->prefix = (uint8_t)(8 * addr_len);
+	if (key_end && get_value(key_end, end, sizeof(end)) == elem->len &&
+	    memcmp(end, elem->key, at) == 0)
+		elem->prefix = prefix_of(elem->key + at, end + at, addr_len);
+	return elem->prefix != UINT8_MAX;
+}
+
+/* A table of that name may be somebody else's, with keys of other types: those are passed over. */
+static bool get_elem(struct nlattr *item, struct kelem *elem)
+{
+	struct nlattr *tb[NFTA_SET_ELEM_MAX + 1];
+	int len;
+
 	memset(elem->key, 0, sizeof(elem->key));
-	memcpy(elem->key, nla_data(data[NFTA_DATA_VALUE]), (size_t)len);
+	memset(elem->data, 0, sizeof(elem->data));
+	elem->prefix = elem->data_len = 0;
+	if ((elem->family != AF_INET && elem->family != AF_INET6) ||
+	    nla_parse(tb, NFTA_SET_ELEM_MAX, nla_data(item), nla_len(item), NULL) < 0)
+		return false;
+	len = get_value(tb[NFTA_SET_ELEM_KEY], elem->key, sizeof(elem->key));
+	if (len < 0 || (size_t)len != kset_key_len(elem->set, elem->family))
+		return false;
 	elem->len = (uint8_t)len;
-	return true;
+	if (kset_is_map(elem->set)) {
+		len = get_value(tb[NFTA_SET_ELEM_DATA], elem->data, sizeof(elem->data));
+		elem->data_len = (uint8_t)(len < 0 ? 0 : len);
+	}
+	return !kset_is_allowed(elem->set) || get_source(tb[NFTA_SET_ELEM_KEY_END], elem);
 }
 
 int nft_get_elems(const struct nlmsghdr *msg, nft_elem_fn fn, void *arg)

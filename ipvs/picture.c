@@ -16,19 +16,25 @@ void picture_done(struct picture *pic)
 {
 	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
+	struct pic_entrance *entrance, *next_entrance;
+	struct pic_addr *addr, *next_addr;
 
 	HASH_ITER (hh, pic->services, svc, next_svc) {
 		HASH_DEL(pic->services, svc);
 		service_free(svc);
 	}
+	HASH_ITER (hh, pic->entrances, entrance, next_entrance) {
+		HASH_DEL(pic->entrances, entrance);
+		free(entrance->allowed);
+		free(entrance);
+	}
 	HASH_ITER (hh, pic->bindings, binding, next_binding) {
 		HASH_DEL(pic->bindings, binding);
 		free(binding);
 	}
-	HASH_ITER (hh, pic->hairpins, hairpin, next_hairpin) {
-		HASH_DEL(pic->hairpins, hairpin);
-		free(hairpin);
+	HASH_ITER (hh, pic->addrs, addr, next_addr) {
+		HASH_DEL(pic->addrs, addr);
+		free(addr);
 	}
 	*pic = (struct picture){0};
 }
@@ -101,6 +107,15 @@ void picture_set_foreign(struct picture *pic, struct pic_service *svc, bool fore
 	picture_binding_mark(pic, binding);
 }
 
+static void binding_drop_if_bare(struct picture *pic, struct pic_binding *binding)
+{
+	if (!binding || binding->refs || binding->bound || binding->elem_vip || binding->dirty ||
+	    binding->node_own)
+		return;
+	HASH_DEL(pic->bindings, binding);
+	free(binding);
+}
+
 void picture_service_drop(struct picture *pic, struct pic_service *svc)
 {
 	struct pic_binding *binding = picture_binding(pic, &svc->key.vip);
@@ -110,10 +125,164 @@ void picture_service_drop(struct picture *pic, struct pic_service *svc)
 		binding->refs--;
 	HASH_DEL(pic->services, svc);
 	service_free(svc);
-	if (binding && !binding->refs && !binding->bound && !binding->elem_vip && !binding->dirty) {
-		HASH_DEL(pic->bindings, binding);
-		free(binding);
+	binding_drop_if_bare(pic, binding);
+}
+
+/* ---- entrances ---- */
+
+struct pic_entrance *picture_entrance(const struct picture *pic, const struct fe_key *key)
+{
+	struct pic_entrance *entrance;
+
+	HASH_FIND(hh, pic->entrances, key, sizeof(*key), entrance);
+	return entrance;
+}
+
+struct pic_entrance *picture_entrance_get(struct picture *pic, const struct fe_key *key)
+{
+	struct pic_entrance *entrance = picture_entrance(pic, key);
+	struct pic_binding *binding = NULL;
+
+	if (entrance)
+		return entrance;
+	if (key->scope == SCOPE_VIP && !(binding = picture_binding_get(pic, &key->vip)))
+		return NULL;
+	entrance = calloc(1, sizeof(*entrance));
+	if (!entrance)
+		return NULL;
+	entrance->key = *key;
+	if (binding)
+		binding->refs++;
+	HASH_ADD(hh, pic->entrances, key, sizeof(entrance->key), entrance);
+	return entrance;
+}
+
+void picture_entrance_drop(struct picture *pic, struct pic_entrance *entrance)
+{
+	struct pic_binding *binding = NULL;
+
+	if (entrance->key.scope == SCOPE_VIP)
+		binding = picture_binding(pic, &entrance->key.vip);
+	if (binding)
+		binding->refs--;
+	HASH_DEL(pic->entrances, entrance);
+	free(entrance->allowed);
+	free(entrance);
+	binding_drop_if_bare(pic, binding);
+}
+
+static int net_order(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+	int order = addr_cmp(&a->addr, &b->addr);
+
+	return order ? order : (a->len > b->len) - (a->len < b->len);
+}
+
+/* Index of the first that is not before `net`. */
+static size_t allowed_place(const struct pic_entrance *entrance, const struct ip_prefix *net)
+{
+	size_t low = 0, high = entrance->n_allowed;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (net_order(&entrance->allowed[mid].net, net) < 0)
+			low = mid + 1;
+		else
+			high = mid;
 	}
+	return low;
+}
+
+struct pic_allowed *picture_allowed(const struct pic_entrance *entrance,
+				    const struct ip_prefix *net)
+{
+	size_t at = allowed_place(entrance, net);
+
+	if (at < entrance->n_allowed && net_order(&entrance->allowed[at].net, net) == 0)
+		return &entrance->allowed[at];
+	return NULL;
+}
+
+struct pic_allowed *picture_allowed_get(struct pic_entrance *entrance, const struct ip_prefix *net)
+{
+	struct pic_allowed *allowed = picture_allowed(entrance, net);
+	size_t at = allowed_place(entrance, net);
+
+	if (allowed)
+		return allowed;
+	if (util_grow((void **)&entrance->allowed, &entrance->cap_allowed, entrance->n_allowed + 1,
+		      sizeof(*entrance->allowed)) < 0)
+		return NULL;
+	memmove(entrance->allowed + at + 1, entrance->allowed + at,
+		(entrance->n_allowed - at) * sizeof(*entrance->allowed));
+	entrance->n_allowed++;
+	entrance->allowed[at] = (struct pic_allowed){.net = *net};
+	return &entrance->allowed[at];
+}
+
+void picture_allowed_drop(struct pic_entrance *entrance, struct pic_allowed *allowed)
+{
+	size_t at = (size_t)(allowed - entrance->allowed);
+
+	entrance->n_allowed--;
+	memmove(allowed, allowed + 1, (entrance->n_allowed - at) * sizeof(*allowed));
+}
+
+/* ---- sets and the elements of entities ---- */
+
+static const enum kset service_sets[] = {KSET_SERVICES, KSET_REFUSED, KSET_DROPPED, KSET_INNER};
+static const enum kset entrance_sets[][5] = {
+	[SCOPE_VIP] = {KSET_ENTRANCES, KSET_ENTRANCES_CLUSTER, KSET_MASQ, KSET_RESTRICTED,
+		       KSET_COUNT},
+	[SCOPE_NODEPORT] = {KSET_NODEPORTS, KSET_NODEPORTS_CLUSTER, KSET_NODEPORTS_MASQ, KSET_COUNT,
+			    KSET_NODEPORTS_LOCAL},
+};
+
+static uint8_t bit_in(const enum kset *sets, size_t n, enum kset set)
+{
+	for (size_t i = 0; i < n; i++)
+		if (sets[i] == set)
+			return (uint8_t)(1U << i);
+	return 0;
+}
+
+uint8_t picture_service_bit(enum kset set)
+{
+	return bit_in(service_sets, ARRAY_SIZE(service_sets), set);
+}
+
+uint8_t picture_entrance_bit(enum kset set)
+{
+	uint8_t bit = bit_in(entrance_sets[SCOPE_VIP], ARRAY_SIZE(entrance_sets[0]), set);
+
+	return bit ? bit : bit_in(entrance_sets[SCOPE_NODEPORT], ARRAY_SIZE(entrance_sets[0]), set);
+}
+
+static size_t bit_index(uint8_t bit)
+{
+	size_t i = 0;
+
+	while (bit > 1U << i)
+		i++;
+	return i;
+}
+
+enum kset picture_service_set(uint8_t bit)
+{
+	return service_sets[bit_index(bit)];
+}
+
+enum kset picture_entrance_set(uint8_t bit, uint8_t scope)
+{
+	return entrance_sets[scope][bit_index(bit)];
+}
+
+struct fe_key picture_elem_key(const struct kelem *elem, const struct kelem_parts *parts)
+{
+	if (!addr_is_set(&parts->addr))
+		return fe_key_node_port(elem->family, parts->port, parts->proto);
+	return fe_key_make(&parts->addr, parts->port, parts->proto);
 }
 
 static int dest_order(const struct pic_dest *dest, const struct ip_addr *addr, uint16_t port)
@@ -188,35 +357,48 @@ void picture_dests_clear(struct picture *pic, struct pic_service *svc)
 	svc->n = svc->cap = 0;
 }
 
-static struct pic_hairpin *hairpin_find(const struct picture *pic, const struct ip_addr *addr)
-{
-	struct pic_hairpin *hairpin;
+/* ---- addresses in sets ---- */
 
-	HASH_FIND(hh, pic->hairpins, addr, sizeof(*addr), hairpin);
-	return hairpin;
+static struct pic_addr_key addr_key(enum kset set, const struct ip_addr *addr)
+{
+	struct pic_addr_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.addr = *addr;
+	key.set = (uint8_t)set;
+	return key;
 }
 
-struct pic_hairpin *picture_hairpin_get(struct picture *pic, const struct ip_addr *addr)
+struct pic_addr *picture_addr(const struct picture *pic, enum kset set, const struct ip_addr *addr)
 {
-	struct pic_hairpin *hairpin = hairpin_find(pic, addr);
+	struct pic_addr_key key = addr_key(set, addr);
+	struct pic_addr *entry;
 
-	if (hairpin)
-		return hairpin;
-	hairpin = calloc(1, sizeof(*hairpin));
-	if (!hairpin)
+	HASH_FIND(hh, pic->addrs, &key, sizeof(key), entry);
+	return entry;
+}
+
+struct pic_addr *picture_addr_get(struct picture *pic, enum kset set, const struct ip_addr *addr)
+{
+	struct pic_addr *entry = picture_addr(pic, set, addr);
+
+	if (entry)
+		return entry;
+	entry = calloc(1, sizeof(*entry));
+	if (!entry)
 		return NULL;
-	hairpin->addr = *addr;
-	HASH_ADD(hh, pic->hairpins, addr, sizeof(hairpin->addr), hairpin);
-	return hairpin;
+	entry->key = addr_key(set, addr);
+	HASH_ADD(hh, pic->addrs, key, sizeof(entry->key), entry);
+	return entry;
 }
 
-void picture_hairpin_mark(struct picture *pic, struct pic_hairpin *hairpin)
+void picture_addr_mark(struct picture *pic, struct pic_addr *addr)
 {
-	if (hairpin->dirty)
+	if (addr->dirty)
 		return;
-	hairpin->dirty = true;
-	hairpin->next_dirty = pic->dirty_hairpins;
-	pic->dirty_hairpins = hairpin;
+	addr->dirty = true;
+	addr->next_dirty = pic->dirty_addrs;
+	pic->dirty_addrs = addr;
 }
 
 int picture_count_pool(struct picture *pic, struct pic_service *svc, struct pool *pool)
@@ -224,24 +406,24 @@ int picture_count_pool(struct picture *pic, struct pic_service *svc, struct pool
 	if (svc->pool == pool)
 		return 0;
 	for (size_t i = 0; pool && i < pool->n; i++) {
-		struct pic_hairpin *hairpin;
+		struct pic_addr *hairpin;
 
 		if (!pool->ep[i].local)
 			continue;
-		hairpin = picture_hairpin_get(pic, &pool->ep[i].addr);
+		hairpin = picture_addr_get(pic, KSET_HAIRPIN, &pool->ep[i].addr);
 		if (!hairpin)
 			return -ENOMEM;
 		if (++hairpin->refs == 1 && !hairpin->there)
-			picture_hairpin_mark(pic, hairpin);
+			picture_addr_mark(pic, hairpin);
 	}
 	for (size_t i = 0; svc->pool && i < svc->pool->n; i++) {
-		struct pic_hairpin *hairpin;
+		struct pic_addr *hairpin;
 
 		if (!svc->pool->ep[i].local)
 			continue;
-		hairpin = hairpin_find(pic, &svc->pool->ep[i].addr);
+		hairpin = picture_addr(pic, KSET_HAIRPIN, &svc->pool->ep[i].addr);
 		if (hairpin && --hairpin->refs == 0)
-			picture_hairpin_mark(pic, hairpin);
+			picture_addr_mark(pic, hairpin);
 	}
 	pool_unref(svc->pool);
 	svc->pool = pool ? pool_ref(pool) : NULL;
@@ -272,9 +454,15 @@ static int binding_cmp(struct pic_binding *a, struct pic_binding *b)
 	return addr_cmp(&a->vip, &b->vip);
 }
 
-static int hairpin_cmp(struct pic_hairpin *a, struct pic_hairpin *b)
+static int addr_entry_cmp(struct pic_addr *a, struct pic_addr *b)
 {
-	return addr_cmp(&a->addr, &b->addr);
+	return a->key.set != b->key.set ? (int)a->key.set - (int)b->key.set
+					: addr_cmp(&a->key.addr, &b->key.addr);
+}
+
+static int entrance_cmp(struct pic_entrance *a, struct pic_entrance *b)
+{
+	return fe_key_cmp(&a->key, &b->key);
 }
 
 static void print_service(const struct pic_service *svc, FILE *out)
@@ -290,24 +478,48 @@ static void print_service(const struct pic_service *svc, FILE *out)
 				addr_port_format(&svc->dests[i].addr, svc->dests[i].port, ep),
 				svc->dests[i].weight, svc->dests[i].deadline_ms ? " drain" : "");
 	}
-	if (svc->elem_service)
-		fprintf(out, "elem services %s\n", key);
-	if (svc->elem_refused)
-		fprintf(out, "elem refused %s\n", key);
+	for (uint8_t bit = EL_SERVICE; bit <= EL_INNER; bit = (uint8_t)(bit << 1))
+		if (svc->elems & bit)
+			fprintf(out, "elem %s %s\n", kset_names[picture_service_set(bit)], key);
+}
+
+static void print_entrance(const struct pic_entrance *entrance, FILE *out)
+{
+	char key[FE_KEY_TEXT_MAX], text[ADDR_PORT_TEXT_MAX], net[PREFIX_TEXT_MAX];
+
+	fe_key_format(&entrance->key, key);
+	for (uint8_t bit = EL_TO; bit <= EL_LOCAL; bit = (uint8_t)(bit << 1)) {
+		const struct pic_target *to = bit == EL_TO ? &entrance->to : &entrance->to_cluster;
+
+		if (!(entrance->elems & bit))
+			continue;
+		fprintf(out, "elem %s %s",
+			kset_names[picture_entrance_set(bit, entrance->key.scope)], key);
+		if (bit == EL_TO || bit == EL_CLUSTER)
+			fprintf(out, " to %s", addr_port_format(&to->addr, to->port, text));
+		fputc('\n', out);
+	}
+	for (size_t i = 0; i < entrance->n_allowed; i++)
+		fprintf(out, "elem allowed %s from %s\n", key,
+			prefix_format(&entrance->allowed[i].net, net));
 }
 
 int picture_print(struct picture *pic, FILE *out)
 {
 	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
+	struct pic_entrance *entrance, *next_entrance;
+	struct pic_addr *addr, *next_addr;
 	char vip[ADDR_TEXT_MAX], src[ADDR_TEXT_MAX];
 
 	HASH_SORT(pic->services, service_cmp);
 	HASH_SORT(pic->bindings, binding_cmp);
-	HASH_SORT(pic->hairpins, hairpin_cmp);
+	HASH_SORT(pic->entrances, entrance_cmp);
+	HASH_SORT(pic->addrs, addr_entry_cmp);
 	HASH_ITER (hh, pic->services, svc, next_svc)
 		print_service(svc, out);
+	HASH_ITER (hh, pic->entrances, entrance, next_entrance)
+		print_entrance(entrance, out);
 	HASH_ITER (hh, pic->bindings, binding, next_binding) {
 		addr_format(&binding->vip, vip);
 		if (binding->bound)
@@ -315,8 +527,9 @@ int picture_print(struct picture *pic, FILE *out)
 		if (binding->elem_vip)
 			fprintf(out, "elem vips %s\n", vip);
 	}
-	HASH_ITER (hh, pic->hairpins, hairpin, next_hairpin)
-		if (hairpin->there)
-			fprintf(out, "elem hairpin %s\n", addr_format(&hairpin->addr, vip));
+	HASH_ITER (hh, pic->addrs, addr, next_addr)
+		if (addr->there)
+			fprintf(out, "elem %s %s\n", kset_names[addr->key.set],
+				addr_format(&addr->key.addr, vip));
 	return ferror(out) ? -EIO : 0;
 }

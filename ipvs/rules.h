@@ -8,9 +8,19 @@
 
 #include "addr.h"
 
-/* The script for AF_INET or AF_INET6; `nets` of the other family are passed over. Without a net of
- * this family nobody but hairpins is masqueraded. The caller frees; NULL without memory. */
-char *rules_text(int family, const struct ip_prefix *nets, size_t n_nets);
+struct rules_config {
+	/* Who is in the cluster: these sources, or who comes in by this interface (its name, or a
+	 * prefix of names with "*" behind it; NULL = by source). Neither: nobody but the node. */
+	const struct ip_prefix *local_nets;
+	size_t n_local_nets;
+	const char *local_interface;
+	bool masquerade_all;                   /* clients in the cluster, too */
+	uint16_t snat_port_min, snat_port_max; /* of masqueraded flows; 0 = the kernel's choice */
+};
+
+/* The script for AF_INET or AF_INET6; nets of the other family are passed over. The caller frees;
+ * NULL without memory. */
+char *rules_text(int family, const struct rules_config *config);
 /* The script that removes the table. */
 const char *rules_delete_text(int family);
 

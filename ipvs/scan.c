@@ -12,25 +12,6 @@
 #include "engine.h"
 #include "log.h"
 
-bool scan_elem_key(const struct kelem *elem, struct ip_addr *ret_addr, uint8_t *ret_proto,
-		   uint16_t *ret_port)
-{
-	size_t len = elem->family == AF_INET ? 4 : 16;
-
-	if (elem->len < len)
-		return false;
-	*ret_addr = addr_make(elem->family, elem->key);
-	*ret_proto = 0;
-	*ret_port = 0;
-	if (elem->set != KSET_SERVICES && elem->set != KSET_REFUSED)
-		return true;
-	if (elem->len < len + 8)
-		return false;
-	*ret_proto = elem->key[len];
-	*ret_port = (uint16_t)(elem->key[len + 4] << 8 | elem->key[len + 5]);
-	return true;
-}
-
 static void drifted(struct backend *be, const struct fe_key *key, const char *what)
 {
 	char text[FE_KEY_TEXT_MAX];
@@ -83,72 +64,174 @@ static void end_bindings(struct backend *be)
 
 /* ---- elements ---- */
 
-static int saw_elem(const struct kobject *object, void *arg)
+static int saw_binding_elem(struct backend *be, const struct ip_addr *vip)
 {
-	struct backend *be = arg;
-	struct pic_service *svc;
-	struct ip_addr addr;
-	struct fe_key key;
-	uint8_t proto;
-	uint16_t port;
+	struct pic_binding *binding = picture_binding_get(&be->pic, vip);
 
-	if (!scan_elem_key(&object->elem, &addr, &proto, &port))
-		return 0;
-	if (object->elem.set == KSET_VIPS) {
-		struct pic_binding *binding = picture_binding_get(&be->pic, &addr);
+	if (!binding)
+		return -ENOMEM;
+	binding->elem_vip |= !(binding->seen & SEEN_ELEM);
+	binding->seen |= SEEN_ELEM;
+	if (be->scan.audit && !binding->refs)
+		picture_binding_mark(&be->pic, binding);
+	return 0;
+}
 
-		if (!binding)
-			return -ENOMEM;
-		binding->elem_vip |= !(binding->seen & SEEN_ELEM);
-		binding->seen |= SEEN_ELEM;
-		return 0;
-	}
-	if (object->elem.set == KSET_HAIRPIN) {
-		struct pic_hairpin *hairpin = picture_hairpin_get(&be->pic, &addr);
+static int saw_addr_elem(struct backend *be, enum kset set, const struct ip_addr *which)
+{
+	struct pic_addr *addr = picture_addr_get(&be->pic, set, which);
 
-		if (!hairpin)
-			return -ENOMEM;
-		hairpin->there |= !(hairpin->seen & SEEN_ELEM);
-		hairpin->seen |= SEEN_ELEM;
-		if (be->scan.audit && !hairpin->refs)
-			picture_hairpin_mark(&be->pic, hairpin);
-		return 0;
-	}
-	key = fe_key_make(&addr, port, proto);
-	svc = picture_service(&be->pic, &key);
-	if (!svc) { /* an element that nobody has use for: lowering removes it */
-		svc = picture_service_get(&be->pic, &key);
+	if (!addr)
+		return -ENOMEM;
+	addr->there |= !(addr->seen & SEEN_ELEM);
+	addr->seen |= SEEN_ELEM;
+	if (be->scan.audit && !addr->refs)
+		picture_addr_mark(&be->pic, addr);
+	return 0;
+}
+
+/* An element that nobody has use for gets an entry, and lowering removes it. */
+static int saw_service_elem(struct backend *be, const struct fe_key *key, uint8_t bit)
+{
+	struct pic_service *svc = picture_service(&be->pic, key);
+
+	if (!svc) {
+		svc = picture_service_get(&be->pic, key);
 		if (!svc)
 			return -ENOMEM;
 		if (be->scan.audit)
-			engine_mark(be, &key);
+			engine_mark(be, key);
 	}
-	if (object->elem.set == KSET_SERVICES) {
-		svc->elem_service |= !(svc->seen & SEEN_ELEM);
-		svc->seen |= SEEN_ELEM;
-	} else {
-		svc->elem_refused |= !(svc->seen & SEEN_REFUSED);
-		svc->seen |= SEEN_REFUSED;
-	}
+	if (!(svc->elems_seen & bit))
+		svc->elems |= bit;
+	svc->elems_seen |= bit;
 	return 0;
+}
+
+static struct pic_entrance *saw_entrance(struct backend *be, const struct fe_key *key)
+{
+	struct pic_entrance *entrance = picture_entrance(&be->pic, key);
+
+	if (entrance)
+		return entrance;
+	entrance = picture_entrance_get(&be->pic, key);
+	if (entrance && be->scan.audit)
+		engine_mark(be, key);
+	return entrance;
+}
+
+static int saw_entrance_elem(struct backend *be, const struct fe_key *key, uint8_t bit,
+			     const struct kelem_parts *parts)
+{
+	struct pic_entrance *entrance = saw_entrance(be, key);
+	struct pic_target *to;
+
+	if (!entrance)
+		return -ENOMEM;
+	if (entrance->elems_seen & bit)
+		return 0;
+	to = bit == EL_CLUSTER ? &entrance->to_cluster : &entrance->to;
+	if (bit == EL_TO || bit == EL_CLUSTER) {
+		bool same = addr_equal(&to->addr, &parts->target) && to->port == parts->target_port;
+
+		*to = (struct pic_target){parts->target, parts->target_port};
+		if ((entrance->elems & bit) && !same && be->scan.audit)
+			drifted(be, key, "entrance changed by somebody else, restored");
+	}
+	entrance->elems |= bit;
+	entrance->elems_seen |= bit;
+	return 0;
+}
+
+static int saw_allowed(struct backend *be, const struct fe_key *key,
+		       const struct kelem_parts *parts)
+{
+	struct pic_entrance *entrance = saw_entrance(be, key);
+	struct pic_allowed *allowed;
+
+	if (!entrance)
+		return -ENOMEM;
+	allowed = picture_allowed(entrance, &parts->source);
+	if (!allowed && be->scan.audit)
+		engine_mark(be, key);
+	if (!allowed)
+		allowed = picture_allowed_get(entrance, &parts->source);
+	if (!allowed)
+		return -ENOMEM;
+	allowed->seen = true;
+	return 0;
+}
+
+static int saw_elem(const struct kobject *object, void *arg)
+{
+	const struct kelem *elem = &object->elem;
+	struct backend *be = arg;
+	struct kelem_parts parts;
+	struct fe_key key;
+
+	if (!kelem_parse(elem, &parts))
+		return 0;
+	if (elem->set == KSET_VIPS)
+		return saw_binding_elem(be, &parts.addr);
+	if (elem->set == KSET_HAIRPIN || elem->set == KSET_NODE_ADDRS)
+		return saw_addr_elem(be, elem->set, &parts.addr);
+	key = picture_elem_key(elem, &parts);
+	if (kset_is_allowed(elem->set))
+		return saw_allowed(be, &key, &parts);
+	if (picture_service_bit(elem->set))
+		return saw_service_elem(be, &key, picture_service_bit(elem->set));
+	return saw_entrance_elem(be, &key, picture_entrance_bit(elem->set), &parts);
+}
+
+static void end_service_elems(struct backend *be)
+{
+	struct pic_service *svc, *next;
+
+	HASH_ITER (hh, be->pic.services, svc, next) {
+		uint8_t lost = svc->elems & (uint8_t)~svc->elems_seen;
+
+		svc->elems &= (uint8_t)~lost;
+		if (lost)
+			drifted(be, &svc->key, "helper element removed by somebody else, restored");
+	}
+}
+
+static bool lost_allowed(struct pic_entrance *entrance)
+{
+	bool lost = false;
+
+	for (size_t i = 0; i < entrance->n_allowed;) {
+		if (entrance->allowed[i].seen) {
+			i++;
+			continue;
+		}
+		picture_allowed_drop(entrance, &entrance->allowed[i]);
+		lost = true;
+	}
+	return lost;
+}
+
+static void end_entrance_elems(struct backend *be)
+{
+	struct pic_entrance *entrance, *next;
+
+	HASH_ITER (hh, be->pic.entrances, entrance, next) {
+		uint8_t lost = entrance->elems & (uint8_t)~entrance->elems_seen;
+
+		entrance->elems &= (uint8_t)~lost;
+		if (lost_allowed(entrance) || lost)
+			drifted(be, &entrance->key,
+				"helper element removed by somebody else, restored");
+	}
 }
 
 static void end_elems(struct backend *be)
 {
-	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
+	struct pic_addr *addr, *next_addr;
 
-	HASH_ITER (hh, be->pic.services, svc, next_svc) {
-		bool service = svc->elem_service && !(svc->seen & SEEN_ELEM);
-		bool refused = svc->elem_refused && !(svc->seen & SEEN_REFUSED);
-
-		if (!service && !refused)
-			continue;
-		svc->elem_service &= !service;
-		svc->elem_refused &= !refused;
-		drifted(be, &svc->key, "helper element removed by somebody else, restored");
-	}
+	end_service_elems(be);
+	end_entrance_elems(be);
 	HASH_ITER (hh, be->pic.bindings, binding, next_binding) {
 		if (!binding->elem_vip || (binding->seen & SEEN_ELEM))
 			continue;
@@ -156,12 +239,12 @@ static void end_elems(struct backend *be)
 		be->counters.drift++;
 		picture_binding_mark(&be->pic, binding);
 	}
-	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin) {
-		if (!hairpin->there || (hairpin->seen & SEEN_ELEM))
+	HASH_ITER (hh, be->pic.addrs, addr, next_addr) {
+		if (!addr->there || (addr->seen & SEEN_ELEM))
 			continue;
-		hairpin->there = false;
+		addr->there = false;
 		be->counters.drift++;
-		picture_hairpin_mark(&be->pic, hairpin);
+		picture_addr_mark(&be->pic, addr);
 	}
 }
 
@@ -196,7 +279,7 @@ static int note_service(struct backend *be, const struct kobject *object)
 	if (be->scan.audit && (svc->seen & SEEN_ENTITY) && svc->present)
 		return 0;
 	svc->seen |= SEEN_ENTITY;
-	ours = !object->foreign && !svc->foreign && (svc->owned || svc->elem_service);
+	ours = !object->foreign && !svc->foreign && (svc->owned || (svc->elems & EL_SERVICE));
 	changed = !same_service(svc, &object->service);
 	take_service(svc, &object->service);
 	if (!ours && !svc->foreign) {
@@ -400,22 +483,43 @@ int scan_reread(struct backend *be, const struct fe_key *key, bool usurped)
 static int saw_addr(const struct kobject *object, void *arg)
 {
 	struct backend *be = arg;
-	int i = engine_family_index(object->addr.family);
+	struct scan *scan = &be->scan;
 
-	if (!addr_is_set(&be->scan.first_addr[i]))
-		be->scan.first_addr[i] = object->addr;
-	be->scan.node_addr_seen[i] |= addr_equal(&be->node_addr[i], &object->addr);
+	if (scan->n_addrs == ENGINE_NODE_ADDRS_MAX)
+		return 0;
+	if (util_grow((void **)&scan->addrs, &scan->addrs_cap, scan->n_addrs + 1,
+		      sizeof(*scan->addrs)) < 0)
+		return -ENOMEM;
+	scan->addrs[scan->n_addrs++] = object->addr;
 	return 0;
 }
 
-static void end_addrs(struct backend *be)
+static bool addr_seen(const struct scan *scan, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < scan->n_addrs; i++)
+		if (addr_equal(&scan->addrs[i], addr))
+			return true;
+	return false;
+}
+
+/* The Node object's address if a link has it, else the first there is. */
+static struct ip_addr choose_source(const struct backend *be, int i)
+{
+	if (addr_seen(&be->scan, &be->node_addr[i]))
+		return be->node_addr[i];
+	for (size_t k = 0; k < be->scan.n_addrs; k++)
+		if (engine_family_index(be->scan.addrs[k].family) == i)
+			return be->scan.addrs[k];
+	return (struct ip_addr){0};
+}
+
+static void set_sources(struct backend *be)
 {
 	struct pic_binding *binding, *next;
 	char text[ADDR_TEXT_MAX];
 
 	for (int i = 0; i < 2; i++) {
-		struct ip_addr src =
-			be->scan.node_addr_seen[i] ? be->node_addr[i] : be->scan.first_addr[i];
+		struct ip_addr src = choose_source(be, i);
 
 		if (addr_equal(&src, &be->src[i]))
 			continue;
@@ -426,6 +530,74 @@ static void end_addrs(struct backend *be)
 			if (engine_family_index(binding->vip.family) == i && binding->bound)
 				picture_binding_mark(&be->pic, binding);
 	}
+}
+
+/* Ranges of one family alone say nothing of the other (k8s.io/kubernetes/pkg/proxy/util). */
+static bool is_nodeport_addr(const struct backend *be, const struct ip_addr *addr)
+{
+	const struct backend_config *config = &be->config;
+	bool named = false;
+
+	if (config->nodeport_primary)
+		return addr_equal(addr, &be->src[engine_family_index(addr->family)]);
+	for (size_t i = 0; i < config->n_nodeport_nets; i++) {
+		if (prefix_contains(&config->nodeport_nets[i], addr))
+			return true;
+		named |= config->nodeport_nets[i].addr.family == addr->family;
+	}
+	return !named;
+}
+
+/* 1: an address of the node, 0: no more. The binding of that value, if any, is judged again. */
+static void set_node_addr(struct backend *be, const struct ip_addr *addr, bool own)
+{
+	struct pic_addr *entry = picture_addr_get(&be->pic, KSET_NODE_ADDRS, addr);
+	struct pic_binding *binding =
+		own ? picture_binding_get(&be->pic, addr) : picture_binding(&be->pic, addr);
+	size_t refs = own && is_nodeport_addr(be, addr);
+
+	if (entry && entry->refs != refs) {
+		entry->refs = refs;
+		picture_addr_mark(&be->pic, entry);
+	}
+	if (binding && binding->node_own != own) {
+		binding->node_own = own;
+		picture_binding_mark(&be->pic, binding);
+	}
+}
+
+static void end_addrs(struct backend *be)
+{
+	struct scan *scan = &be->scan;
+
+	set_sources(be);
+	for (size_t i = 0; i < be->n_own_addrs; i++)
+		if (!addr_seen(scan, &be->own_addrs[i]))
+			set_node_addr(be, &be->own_addrs[i], false);
+	for (size_t i = 0; i < scan->n_addrs; i++)
+		set_node_addr(be, &scan->addrs[i], true);
+	free(be->own_addrs);
+	be->own_addrs = take_ptr(scan->addrs);
+	be->n_own_addrs = scan->n_addrs;
+	scan->n_addrs = scan->addrs_cap = 0;
+}
+
+int scan_addrs(struct backend *be)
+{
+	int rc;
+
+	be->scan.n_addrs = 0;
+	if (be->scan.state == SCAN_BINDINGS || be->scan.state == SCAN_ADDRS)
+		be->scan.dump_open = false; /* of the same socket: that one begins again */
+	rc = be->kernel.ops->dump_start(be->kernel.ctx, KD_ADDRS, NULL);
+	while (rc >= 0) {
+		rc = be->kernel.ops->dump_next(be->kernel.ctx, KD_ADDRS, saw_addr, be);
+		if (rc == 0)
+			break;
+	}
+	if (rc == 0)
+		end_addrs(be);
+	return rc; /* after a failure those known before count on */
 }
 
 static void scan_rules(struct backend *be)
@@ -453,14 +625,20 @@ static void forget_seen(struct backend *be)
 {
 	struct pic_service *svc, *next_svc;
 	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
+	struct pic_entrance *entrance, *next_entrance;
+	struct pic_addr *addr, *next_addr;
 
 	HASH_ITER (hh, be->pic.services, svc, next_svc)
-		svc->seen = 0;
+		svc->seen = svc->elems_seen = 0;
+	HASH_ITER (hh, be->pic.entrances, entrance, next_entrance) {
+		entrance->elems_seen = 0;
+		for (size_t i = 0; i < entrance->n_allowed; i++)
+			entrance->allowed[i].seen = false;
+	}
 	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
 		binding->seen = 0;
-	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
-		hairpin->seen = 0;
+	HASH_ITER (hh, be->pic.addrs, addr, next_addr)
+		addr->seen = 0;
 }
 
 void scan_start(struct backend *be, bool audit)
@@ -474,8 +652,7 @@ void scan_start(struct backend *be, bool audit)
 	scan->started_ms = engine_now_ms(be);
 	scan->visited = 0;
 	scan->cursor = NULL;
-	memset(scan->first_addr, 0, sizeof(scan->first_addr));
-	memset(scan->node_addr_seen, 0, sizeof(scan->node_addr_seen));
+	scan->n_addrs = 0;
 }
 
 /* One datagram of a dump; moves on to `next` at its end. 0, or -errno. */
@@ -543,6 +720,8 @@ static int scan_once(struct backend *be)
 		be->scan.visited++;
 		return walk_slice(be, scan_dests, SCAN_ADDRS);
 	case SCAN_ADDRS:
+		if (!be->scan.dump_open)
+			be->scan.n_addrs = 0;
 		return dump_slice(be, KD_ADDRS, saw_addr, end_addrs, SCAN_RULES);
 	case SCAN_RULES:
 		scan_rules(be);

@@ -58,37 +58,86 @@ static void unit_fail_op(struct unit *unit, enum outcome outcome, const struct k
 
 /* ---- results into the picture ---- */
 
+static void apply_entrance_elem(struct backend *be, const struct kop *op, const struct fe_key *key,
+				const struct kelem_parts *parts)
+{
+	struct pic_entrance *entrance = picture_entrance(&be->pic, key);
+	uint8_t bit = picture_entrance_bit(op->elem.set);
+	struct pic_target to = {parts->target, parts->target_port};
+
+	if (!entrance)
+		return;
+	entrance->elems_seen |= bit;
+	if (op->verb == KV_DEL) {
+		entrance->elems &= (uint8_t)~bit;
+		return;
+	}
+	entrance->elems |= bit;
+	if (bit == EL_TO)
+		entrance->to = to;
+	else if (bit == EL_CLUSTER)
+		entrance->to_cluster = to;
+}
+
+static void apply_allowed(struct backend *be, const struct kop *op, const struct fe_key *key,
+			  const struct ip_prefix *net)
+{
+	struct pic_entrance *entrance = picture_entrance(&be->pic, key);
+	struct pic_allowed *allowed = entrance ? picture_allowed(entrance, net) : NULL;
+
+	if (op->verb == KV_DEL && allowed)
+		picture_allowed_drop(entrance, allowed);
+	else if (op->verb == KV_ADD && entrance && !allowed)
+		allowed = picture_allowed_get(entrance, net);
+	if (op->verb == KV_ADD && allowed)
+		allowed->seen = true;
+}
+
+static void apply_service_elem(struct backend *be, const struct kop *op, const struct fe_key *key)
+{
+	struct pic_service *svc = picture_service(&be->pic, key);
+	uint8_t bit = picture_service_bit(op->elem.set);
+
+	if (!svc)
+		return;
+	svc->elems_seen |= bit;
+	svc->elems = (uint8_t)(op->verb == KV_ADD ? svc->elems | bit : svc->elems & ~bit);
+}
+
+static void apply_addr_elem(struct backend *be, const struct kop *op, const struct ip_addr *which)
+{
+	struct pic_addr *addr = picture_addr_get(&be->pic, op->elem.set, which);
+
+	if (!addr)
+		return;
+	addr->there = op->verb == KV_ADD;
+	addr->seen |= SEEN_ELEM;
+}
+
 static void apply_elem(struct backend *be, const struct kop *op)
 {
-	bool there = op->verb == KV_ADD;
-	struct ip_addr addr;
-	uint8_t proto;
-	uint16_t port;
-	struct pic_service *svc;
+	struct pic_binding *binding;
+	struct kelem_parts parts;
 	struct fe_key key;
 
-	if (!scan_elem_key(&op->elem, &addr, &proto, &port))
+	if (!kelem_parse(&op->elem, &parts))
 		return;
+	key = picture_elem_key(&op->elem, &parts);
 	if (op->elem.set == KSET_VIPS) {
-		struct pic_binding *binding = picture_binding(&be->pic, &addr);
-
-		binding->elem_vip = there;
+		binding = picture_binding_get(&be->pic, &parts.addr);
+		if (!binding)
+			return;
+		binding->elem_vip = op->verb == KV_ADD;
 		binding->seen |= SEEN_ELEM;
-		return;
+	} else if (op->elem.set == KSET_HAIRPIN || op->elem.set == KSET_NODE_ADDRS) {
+		apply_addr_elem(be, op, &parts.addr);
+	} else if (kset_is_allowed(op->elem.set)) {
+		apply_allowed(be, op, &key, &parts.source);
+	} else if (picture_service_bit(op->elem.set)) {
+		apply_service_elem(be, op, &key);
+	} else {
+		apply_entrance_elem(be, op, &key, &parts);
 	}
-	if (op->elem.set == KSET_HAIRPIN) {
-		struct pic_hairpin *hairpin = picture_hairpin_get(&be->pic, &addr);
-
-		if (hairpin)
-			hairpin->there = there, hairpin->seen |= SEEN_ELEM;
-		return;
-	}
-	key = fe_key_make(&addr, port, proto);
-	svc = picture_service(&be->pic, &key);
-	if (svc && op->elem.set == KSET_SERVICES)
-		svc->elem_service = there, svc->seen |= SEEN_ELEM;
-	else if (svc)
-		svc->elem_refused = there, svc->seen |= SEEN_REFUSED;
 }
 
 static void apply_service(struct backend *be, const struct kop *op)
@@ -217,14 +266,17 @@ static void scheduler_missing(struct backend *be, const struct kop *op, struct u
 static void fail_elem(struct backend *be, const struct kop *op, struct unit *unit)
 {
 	if (op->result == -ECANCELED) { /* undone because of another: nothing wrong with it */
-		if (unit)
-			unit->blocked = unit->again = true;
+		if (unit) {
+			unit->blocked = true;
+			unit->again |= unit->outcome == R_DONE;
+		}
 		return;
 	}
 	if (op->verb == KV_ADD && op->result == -ENOENT)
 		engine_rules_lost(be, op->elem.family);
 	if (unit) {
 		unit->blocked = op->verb == KV_ADD;
+		unit->again = false; /* with back-off, whatever became of its other elements */
 		unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : R_RETRY, op);
 	}
 }
@@ -260,6 +312,26 @@ static void fail_binding(struct backend *be, const struct kop *op, struct unit *
 	unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : R_RETRY, op);
 }
 
+/* A repair that failed stays marked until it is done. */
+static void mark_repair(struct backend *be, const struct kop *op)
+{
+	const struct ip_addr *vip = op->table == KT_BINDING ? &op->binding.vip : NULL;
+	struct pic_binding *binding;
+	struct kelem_parts parts;
+	struct pic_addr *addr;
+
+	if (op->table == KT_ELEM && kelem_parse(&op->elem, &parts)) {
+		addr = picture_addr(&be->pic, op->elem.set, &parts.addr);
+		if (addr)
+			picture_addr_mark(&be->pic, addr);
+		if (op->elem.set == KSET_VIPS)
+			vip = &parts.addr;
+	}
+	binding = vip ? picture_binding(&be->pic, vip) : NULL;
+	if (binding)
+		picture_binding_mark(&be->pic, binding);
+}
+
 static void fail(struct backend *be, const struct kop *op, struct unit *unit)
 {
 	be->counters.failures++;
@@ -270,8 +342,10 @@ static void fail(struct backend *be, const struct kop *op, struct unit *unit)
 	} else {
 		fail_server(be, op, unit);
 	}
-	if (!unit)
+	if (!unit) {
 		be->aux_retry_ms = engine_now_ms(be) + ENGINE_RETRY_MIN_MS;
+		mark_repair(be, op);
+	}
 }
 
 /* ---- phases ---- */
@@ -346,14 +420,38 @@ static void settle(struct backend *be, struct phase_ops *list, size_t from, size
 	}
 }
 
+/* A map leads only where a virtual server stands (L7). One that does not stand yet, or could not be
+ * made: the entrance waits for it. */
+static void block_early_entrances(struct backend *be, const struct phase_ops *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		struct unit *unit = list->units[i];
+		const struct pic_service *svc;
+		struct kelem_parts parts;
+		struct fe_key via;
+
+		if (list->ops[i].verb != KV_ADD || !kelem_parse(&list->ops[i].elem, &parts))
+			continue;
+		via = fe_key_make(&parts.target, parts.target_port, parts.proto);
+		svc = picture_service(&be->pic, &via);
+		if (svc && svc->present && !svc->foreign)
+			continue;
+		unit->blocked = true;
+		unit_fail(unit, R_RETRY, "waits for the virtual server that it leads to");
+	}
+}
+
 /* Adding a destination costs up to 7 ms while the kernel's trash list is long (ip_vs_ctl.c,
  * ip_vs_trash_get_dest), a microsecond else: so chunks begin small and grow while it is quick. */
 static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 {
 	struct phase_ops *list = &be->plan.phase[phase];
-	bool transaction = phase == PH_ELEM_ADD || phase == PH_ELEM_DEL;
+	bool transaction = phase == PH_ELEM_ADD || phase == PH_ENTER || phase == PH_LEAVE ||
+			   phase == PH_ELEM_DEL;
 	size_t at = 0;
 
+	if (phase == PH_ENTER)
+		block_early_entrances(be, list);
 	drop_blocked(list);
 	if (phase == PH_SERVER && list->n)
 		note_ahead(be, list);
@@ -414,11 +512,7 @@ static bool can_be_done(struct backend *be, const struct frontend *fe, struct un
 	const struct rules *rules = &be->rules[engine_family_index(unit->key.vip.family)];
 	const struct pic_service *svc = picture_service(&be->pic, &unit->key);
 
-	if (unit->key.scope != SCOPE_VIP || unit->key.audience != AUD_ALL) {
-		unit_fail(unit, R_REFUSED, "this kind of frontend cannot be done in IPVS mode");
-		return false;
-	}
-	if (fe && rules->state == RULES_FAILED && !(svc && svc->elem_service)) {
+	if (fe && rules->state == RULES_FAILED && !(svc && (svc->elems & EL_SERVICE))) {
 		unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
 		return false;
 	}
@@ -451,10 +545,44 @@ static int prepare(struct backend *be, const struct lowering *low, const struct 
 	return picture_count_pool(&be->pic, svc, fe && !svc->foreign ? fe->pool : NULL);
 }
 
+static int lower_server_unit(struct backend *be, const struct lowering *low,
+			     const struct frontend *fe, struct unit *unit)
+{
+	struct pic_service *svc;
+	int rc = prepare(be, low, fe, unit, &svc);
+
+	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
+}
+
+static int lower_entrance_unit(struct backend *be, const struct lowering *low,
+			       const struct frontend *fe, struct unit *unit)
+{
+	struct pic_entrance *entrance = fe ? picture_entrance_get(&be->pic, &unit->key)
+					   : picture_entrance(&be->pic, &unit->key);
+
+	if (!entrance)
+		return fe ? -ENOMEM : 0;
+	if (fe && !model_via(low->model, fe, false))
+		unit_fail(unit, R_REFUSED,
+			  "its cluster IP and port are another Service's: nowhere to lead to");
+	return lower_entrance(low, entrance, fe, unit);
+}
+
+/* A key may have been a server's and be an entrance's now, or the other way round. */
+static int lower_unit(struct backend *be, const struct lowering *low, const struct frontend *fe,
+		      struct unit *unit)
+{
+	bool entrance = fe && frontend_is_entrance(fe);
+	int rc = 0;
+
+	if (unit->key.scope == SCOPE_VIP)
+		rc = lower_server_unit(be, low, entrance ? NULL : fe, unit);
+	return rc ? rc : lower_entrance_unit(be, low, entrance ? fe : NULL, unit);
+}
+
 static int add_unit(struct backend *be, const struct lowering *low, struct unit *unit)
 {
 	const struct frontend *fe = model_find(low->model, &unit->key);
-	struct pic_service *svc;
 	int rc;
 
 	if (util_grow((void **)&be->slice_units, &be->slice_cap, be->n_slice + 1,
@@ -473,9 +601,7 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 	unit->reread = unit->usurped = false;
 	if (!can_be_done(be, fe, unit))
 		return 0;
-	rc = prepare(be, low, fe, unit, &svc);
-	if (rc == 0 && svc)
-		rc = lower_service(low, svc, fe, unit);
+	rc = lower_unit(be, low, fe, unit);
 	if (rc < 0)
 		unit_fail(unit, R_RETRY, "out of memory");
 	return 0;
@@ -485,7 +611,7 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 static void add_repairs(struct backend *be, const struct lowering *low)
 {
 	struct pic_binding *binding = take_ptr(be->pic.dirty_bindings);
-	struct pic_hairpin *hairpin = take_ptr(be->pic.dirty_hairpins);
+	struct pic_addr *addr = take_ptr(be->pic.dirty_addrs);
 	bool wait = be->queue != NULL;
 
 	while (binding) {
@@ -496,13 +622,16 @@ static void add_repairs(struct backend *be, const struct lowering *low)
 			picture_binding_mark(&be->pic, binding);
 		binding = next;
 	}
-	while (hairpin) {
-		struct pic_hairpin *next = hairpin->next_dirty;
+	while (addr) {
+		struct pic_addr *next = addr->next_dirty;
+		int family = addr->key.addr.family;
 
-		hairpin->dirty = false;
-		if ((!hairpin->refs && wait) || lower_hairpin(low, hairpin) < 0)
-			picture_hairpin_mark(&be->pic, hairpin);
-		hairpin = next;
+		addr->dirty = false;
+		if (!be->rules[engine_family_index(family)].used && !addr->there)
+			; /* there is no table to put it in, nor anybody who looks there */
+		else if ((!addr->refs && wait) || lower_addr(low, addr) < 0)
+			picture_addr_mark(&be->pic, addr);
+		addr = next;
 	}
 }
 
@@ -536,14 +665,19 @@ static void finish_unit(struct backend *be, struct unit *unit)
 {
 	struct pic_service *svc = picture_service(&be->pic, &unit->key);
 	struct pic_binding *binding = picture_binding(&be->pic, &unit->key.vip);
+	struct pic_entrance *entrance = picture_entrance(&be->pic, &unit->key);
+	bool done;
 
 	unit->in_slice = false;
 	if (binding)
 		binding->leaving = 0;
 	if (unit->reread)
 		finish_reread(be, unit);
-	if (svc && svc->leaving && unit->outcome == R_DONE && !unit->blocked && !unit->again)
+	done = unit->outcome == R_DONE && !unit->blocked && !unit->again;
+	if (svc && svc->leaving && done)
 		engine_drop_service(be, svc);
+	if (entrance && entrance->leaving && done)
+		picture_entrance_drop(&be->pic, entrance);
 	if (unit->outcome != R_DONE || !unit->blocked)
 		be->env->report(be->env->ctx, &unit->key, unit->outcome,
 				unit->outcome == R_DONE ? NULL : unit->reason);
@@ -596,23 +730,6 @@ static void ledger_upkeep(struct backend *be)
 		log_warn("ledger not rewritten", "error=\"%s\"", err.text);
 }
 
-/* A lost repair stays marked until it is done. */
-static void keep_repairs(struct backend *be)
-{
-	struct pic_binding *binding, *next_binding;
-	struct pic_hairpin *hairpin, *next_hairpin;
-
-	if (!be->aux_retry_ms || engine_now_ms(be) >= be->aux_retry_ms)
-		return;
-	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
-		if (binding->refs ? !binding->bound || binding->unsure || !binding->elem_vip
-				  : binding->bound || binding->elem_vip)
-			picture_binding_mark(&be->pic, binding);
-	HASH_ITER (hh, be->pic.hairpins, hairpin, next_hairpin)
-		if ((hairpin->refs > 0) != hairpin->there)
-			picture_hairpin_mark(&be->pic, hairpin);
-}
-
 /* Slices grow while they stay within half of their time, and shrink when they exceed it. */
 static void adapt(struct backend *be, uint64_t took_us, uint64_t budget_us)
 {
@@ -640,10 +757,9 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 		finish_unit(be, be->slice_units[i]);
 	flush_ledger(be);
 	ledger_upkeep(be);
-	keep_repairs(be);
 	adapt(be, engine_clock_us() - start_us, budget_us);
 	return be->queue || (be->aux_retry_ms <= engine_now_ms(be) &&
-			     (be->pic.dirty_bindings || be->pic.dirty_hairpins));
+			     (be->pic.dirty_bindings || be->pic.dirty_addrs));
 }
 
 int slice_print(struct backend *be, const struct model *model, FILE *out)

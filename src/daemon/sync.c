@@ -32,6 +32,7 @@ struct sync {
 	struct model *model;
 	struct status *status;
 	struct desired_config desired;
+	char *zone; /* of this node, for `desired` */
 
 	const struct backend_ops *ops;
 	struct backend *be;
@@ -142,6 +143,18 @@ static void on_claim_waits(void *arg, const char *owner, const struct fe_key *ke
 
 /* ---- what the source uses ---- */
 
+static void set_zone(struct sync *sync, const char *zone)
+{
+	const char *now = sync->desired.place.zone;
+
+	if ((now && zone && strcmp(now, zone) == 0) || (!now && !zone))
+		return;
+	free(sync->zone);
+	sync->zone = zone ? strdup(zone) : NULL;
+	sync->desired.place.zone = sync->zone;
+	cache_mark_placed(sync->cache);
+}
+
 static void own_node_changed(struct sync *sync, const struct node *node)
 {
 	struct ip_addr addrs[2] = {0};
@@ -154,6 +167,7 @@ static void own_node_changed(struct sync *sync, const struct node *node)
 	}
 	if (sync->be && sync->ops->set_node_addrs)
 		sync->ops->set_node_addrs(sync->be, addrs);
+	set_zone(sync, node->zone);
 }
 
 static void sink_put(void *ctx, union object *object)
@@ -239,6 +253,7 @@ static int compute_service(struct sync *sync, const char *key)
 	if (rc == 0)
 		rc = desired_compute(&sync->desired, &inputs, &want);
 	free(inputs.pods);
+	free(inputs.pod_zones);
 	if (rc < 0)
 		return rc;
 	status_set(sync->status, "service", key, want.note);
@@ -633,7 +648,7 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 		return err_set(err, -ENOMEM, "no memory");
 	sync->loop = loop;
 	sync->options = *options;
-	sync->desired.node_name = sync->options.node_name;
+	sync->desired.place.node_name = sync->options.node_name;
 	sync->opened_ms = boottime_ms(NULL);
 	sync->cache = cache_new();
 	sync->model = model_new();
@@ -691,5 +706,6 @@ void sync_close(struct sync *sync)
 	status_free(sync->status);
 	free(sync->dirty);
 	free(sync->changed);
+	free(sync->zone);
 	free(sync);
 }

@@ -362,15 +362,22 @@ static void drop_repeated_keys(struct family *f)
 
 static int mark_key(struct backend *be, const struct model *model, const struct fe_key *key)
 {
+	const struct frontend *fe = model_find(model, key);
 	struct family *f = family_of(be, key);
 
+	if (fe && !chains_can(fe)) {
+		be->env->report(be->env->ctx, key, R_REFUSED,
+				"node ports, external and load balancer IPs cannot be done in "
+				"iptables mode yet");
+		return 0;
+	}
 	if (f->n_keys == f->keys_cap)
 		drop_repeated_keys(f);
 	if (util_grow((void **)&f->keys, &f->keys_cap, f->n_keys + 1, sizeof(*f->keys)) < 0)
 		return -ENOMEM;
 	f->keys[f->n_keys++] = *key;
 	f->marked = true;
-	f->used |= model_find(model, key) != NULL;
+	f->used |= fe != NULL;
 	return 0;
 }
 

@@ -383,6 +383,11 @@ static int add_shared(struct chain_set *set, int family, const struct ip_prefix 
 	return rc ? -ENOMEM : 0;
 }
 
+bool chains_can(const struct frontend *fe)
+{
+	return !frontend_is_entrance(fe) && !fe->inner;
+}
+
 int chains_build(const struct model *model, int family, const struct ip_prefix *nets, size_t n_nets,
 		 struct chain_set *ret_set)
 {
@@ -391,8 +396,7 @@ int chains_build(const struct model *model, int family, const struct ip_prefix *
 	int rc = n < 0 ? -ENOMEM : add_shared(ret_set, family, nets, n_nets);
 
 	for (ssize_t i = 0; i < n && rc == 0; i++)
-		if (keys[i].vip.family == family && keys[i].scope == SCOPE_VIP &&
-		    keys[i].audience == AUD_ALL)
+		if (keys[i].vip.family == family && chains_can(model_find(model, &keys[i])))
 			rc = add_frontend(ret_set, model_find(model, &keys[i]), nets, n_nets);
 	chain_set_sort(ret_set);
 	return rc;

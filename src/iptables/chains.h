@@ -50,6 +50,9 @@ bool chain_is_per_service(const char *name);
 /* That, or one of the chains that our frontends share: what cleanup removes. */
 bool chain_is_ours(const char *name);
 
+/* Is it a frontend that these chains can make? Entrances are not, so far. */
+bool chains_can(const struct frontend *fe);
+
 /* Everything that the frontends of `family` in the model ask for. 0 or -ENOMEM. */
 int chains_build(const struct model *model, int family, const struct ip_prefix *local_nets,
 		 size_t n_local_nets, struct chain_set *ret_set);

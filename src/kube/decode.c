@@ -244,6 +244,21 @@ static void decode_ingress(struct decoder *d, const cJSON *tree, struct service 
 	}
 }
 
+/* Values of later Kubernetes versions are preferences like these: unknown ones are none. */
+static enum svc_distribution decode_distribution(struct decoder *d, const struct field_path *spec,
+						 const cJSON *map)
+{
+	const char *text = field_text(d, spec, map, "trafficDistribution");
+
+	if (!text)
+		return SVC_ANYWHERE;
+	if (strcmp(text, "PreferSameNode") == 0)
+		return SVC_SAME_NODE;
+	if (strcmp(text, "PreferSameZone") == 0 || strcmp(text, "PreferClose") == 0)
+		return SVC_SAME_ZONE;
+	return SVC_ANYWHERE;
+}
+
 static void decode_service(struct decoder *d, const cJSON *tree, struct service *svc)
 {
 	static const char *const types[] = {"ClusterIP", "NodePort", "LoadBalancer",
@@ -267,6 +282,8 @@ static void decode_service(struct decoder *d, const cJSON *tree, struct service 
 	svc->etp_local = field_word(d, &spec, map, "externalTrafficPolicy", policies, 2, 0) == 1;
 	svc->itp_local = field_word(d, &spec, map, "internalTrafficPolicy", policies, 2, 0) == 1;
 	svc->publish_not_ready = field_bool(d, &spec, map, "publishNotReadyAddresses", false);
+	svc->no_node_ports = !field_bool(d, &spec, map, "allocateLoadBalancerNodePorts", true);
+	svc->distribution = decode_distribution(d, &spec, map);
 	svc->health_check_node_port =
 		(uint16_t)field_number(d, &spec, map, "healthCheckNodePort", 0, UINT16_MAX, 0);
 	if (!svc->n_ports && !svc->headless && svc->type != SVC_EXTERNAL_NAME && !d->errors)

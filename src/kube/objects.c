@@ -197,6 +197,11 @@ static void print_service(const struct service *svc, FILE *out)
 			svc->itp_local ? " itp=local" : "",
 			svc->publish_not_ready ? " publish-not-ready" : "",
 			svc->restricted ? " restricted" : "");
+	if (svc->no_node_ports)
+		fprintf(out, "  no-node-ports\n");
+	if (svc->distribution != SVC_ANYWHERE)
+		fprintf(out, "  distribution %s\n",
+			svc->distribution == SVC_SAME_NODE ? "same-node" : "same-zone");
 	if (svc->health_check_node_port)
 		fprintf(out, "  healthchecknodeport %u\n", svc->health_check_node_port);
 }

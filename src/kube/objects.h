@@ -54,6 +54,8 @@ struct svc_port {
 enum svc_type { SVC_CLUSTER_IP, SVC_NODE_PORT, SVC_LOAD_BALANCER, SVC_EXTERNAL_NAME };
 enum svc_family_policy { SVC_SINGLE_STACK, SVC_PREFER_DUAL, SVC_REQUIRE_DUAL };
 
+enum svc_distribution { SVC_ANYWHERE, SVC_SAME_ZONE, SVC_SAME_NODE }; /* trafficDistribution */
+
 struct svc_ingress {
 	struct ip_addr addr;
 	bool proxy_mode; /* ipMode: Proxy: not ours to take */
@@ -78,6 +80,8 @@ struct service {
 	uint32_t affinity_sec; /* 0 = none */
 	bool etp_local, itp_local;
 	bool publish_not_ready;
+	bool no_node_ports; /* allocateLoadBalancerNodePorts: false */
+	enum svc_distribution distribution;
 	uint16_t health_check_node_port;
 };
 

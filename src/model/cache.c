@@ -26,8 +26,9 @@ struct svc_entry {
 	const struct endpoints *endpoints;
 	struct ptr_list slices;
 	bool dirty;
+	size_t places; /* how many of its objects make it depend on places */
 	struct svc_entry *next_dirty;
-	UT_hash_handle hh;
+	UT_hash_handle hh, hh_placed;
 };
 
 /* Label index: "ns/key=value" -> Pods that bear it, Services whose selector begins with it. */
@@ -40,6 +41,7 @@ struct label_entry {
 struct cache {
 	struct obj_entry *objects;
 	struct svc_entry *services;
+	struct svc_entry *placed; /* those whose endpoints depend on places */
 	struct label_entry *labels;
 	struct svc_entry *dirty;
 	size_t n_dirty;
@@ -77,6 +79,8 @@ struct cache *cache_new(void)
 
 static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
 {
+	if (entry->places)
+		HASH_DELETE(hh_placed, cache->placed, entry);
 	HASH_DEL(cache->services, entry);
 	free(entry->slices.items);
 	free(entry->key);
@@ -151,6 +155,15 @@ static void svc_mark(struct cache *cache, struct svc_entry *entry)
 	entry->next_dirty = cache->dirty;
 	cache->dirty = entry;
 	cache->n_dirty++;
+}
+
+/* One more, or one less, of the objects that make it depend on places. */
+static void svc_count_place(struct cache *cache, struct svc_entry *entry, bool more)
+{
+	if (more && entry->places++ == 0)
+		HASH_ADD_KEYPTR(hh_placed, cache->placed, entry->key, strlen(entry->key), entry);
+	if (!more && --entry->places == 0)
+		HASH_DELETE(hh_placed, cache->placed, entry);
 }
 
 static struct label_entry *label_find(const struct cache *cache, const char *ns,
@@ -250,6 +263,8 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 		return -ENOMEM;
 	entry->service = link ? svc : NULL;
 	svc_mark(cache, entry);
+	if (svc->distribution != SVC_ANYWHERE)
+		svc_count_place(cache, entry, link);
 	if (!svc->n_selector)
 		return 0;
 	label = label_get(cache, svc->meta.ns, &svc->selector[0]);
@@ -260,6 +275,14 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 		label_drop_if_empty(cache, label);
 	}
 	return 0;
+}
+
+static bool has_hints(const struct slice *slice)
+{
+	for (size_t i = 0; i < slice->n_endpoints; i++)
+		if (slice->endpoints[i].zones_hint || slice->endpoints[i].nodes_hint)
+			return true;
+	return false;
 }
 
 static int slice_link(struct cache *cache, const struct slice *slice, bool link)
@@ -273,6 +296,8 @@ static int slice_link(struct cache *cache, const struct slice *slice, bool link)
 		return -ENOMEM;
 	if (!link)
 		list_remove(&entry->slices, slice);
+	if (has_hints(slice))
+		svc_count_place(cache, entry, link);
 	svc_mark(cache, entry);
 	return 0;
 }
@@ -301,6 +326,9 @@ static int object_link(struct cache *cache, const union object *object, bool lin
 	case OBJ_POD:
 		return pod_link(cache, &object->pod, link);
 	case OBJ_NODE:
+		if (object->node.zone)
+			cache_mark_placed(cache);
+		break;
 	case OBJ_KIND_COUNT:
 		break;
 	}
@@ -416,6 +444,31 @@ int cache_mark_all(struct cache *cache)
 	return 0;
 }
 
+void cache_mark_placed(struct cache *cache)
+{
+	struct svc_entry *entry, *next;
+
+	HASH_ITER (hh_placed, cache->placed, entry, next)
+		svc_mark(cache, entry);
+}
+
+static const char *zone_of(const struct cache *cache, const struct pod *pod)
+{
+	const struct node *node = pod->node ? cache_node(cache, pod->node) : NULL;
+
+	return node ? node->zone : NULL;
+}
+
+static int find_zones(const struct cache *cache, struct svc_inputs *inputs)
+{
+	inputs->pod_zones = calloc(inputs->n_pods + 1, sizeof(*inputs->pod_zones));
+	if (!inputs->pod_zones)
+		return -ENOMEM;
+	for (size_t i = 0; i < inputs->n_pods; i++)
+		inputs->pod_zones[i] = zone_of(cache, inputs->pods[i]);
+	return 0;
+}
+
 static int select_pods(const struct cache *cache, const struct service *svc,
 		       struct svc_inputs *inputs)
 {
@@ -432,7 +485,7 @@ static int select_pods(const struct cache *cache, const struct service *svc,
 		if (selector_matches(svc, pod))
 			inputs->pods[inputs->n_pods++] = pod;
 	}
-	return 0;
+	return svc->distribution == SVC_ANYWHERE ? 0 : find_zones(cache, inputs);
 }
 
 int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs)

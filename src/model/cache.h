@@ -3,7 +3,9 @@
  *
  * In the flow: sources -> CACHE -> desired. Fan-outs are indexes with names: a slice or Endpoints
  * marks the Service it names; a Pod marks the Services whose selector it matches, found by one
- * label (label index), never by a loop over Services. Knows no semantics beyond "who is touched".
+ * label (label index), never by a loop over Services; a node's zone marks the Services whose
+ * endpoints depend on places (index of placed Services). Knows no semantics beyond "who is
+ * touched".
  */
 #ifndef VIPD_MODEL_CACHE_H
 #define VIPD_MODEL_CACHE_H
@@ -23,6 +25,8 @@ struct svc_inputs {
 	const struct endpoints *endpoints; /* NULL = none */
 	const struct pod **pods; /* that the selector matches, any order; freed by caller */
 	size_t n_pods;
+	const char **
+		pod_zones; /* of the Pods' nodes, where trafficDistribution asks; freed by caller */
 };
 
 struct cache *cache_new(void);
@@ -36,7 +40,10 @@ int cache_remove(struct cache *cache, enum obj_kind kind, const char *ns, const 
  * that the caller frees. Their number or -ENOMEM. */
 ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys);
 int cache_mark_all(struct cache *cache);
-/* 0 or -ENOMEM; `ret->pods` is to be freed. */
+/* Services whose endpoints depend on where they are (hints, trafficDistribution): this node's zone
+ * changed. */
+void cache_mark_placed(struct cache *cache);
+/* 0 or -ENOMEM; `ret->pods` and `ret->pod_zones` are to be freed. */
 int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs);
 
 const struct node *cache_node(const struct cache *cache, const char *name);

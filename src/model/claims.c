@@ -107,14 +107,10 @@ static int demote_winner(struct claims *claims, struct key_entry *entry, struct 
 {
 	const struct frontend *fe = model_find(model, &entry->key);
 	struct claim *old = &entry->claims[0];
-	struct frontend *copy = fe ? frontend_new(&fe->key, fe->owner, fe->pool) : NULL;
+	struct frontend *copy = fe ? frontend_copy(fe) : NULL;
 
 	if (!copy)
 		return -ENOMEM;
-	copy->lb = fe->lb;
-	copy->verdict = fe->verdict;
-	copy->snat = fe->snat;
-	copy->priority = fe->priority;
 	old->fe = copy;
 	begin_waiting(claims, old, &entry->key, new_winner);
 	return 0;

@@ -1,197 +1,72 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See desired.h.
+/* See desired.h. Which endpoints there are for whom: endpoints.c.
  *
  * Rules (D):
  *  D1 Left out: no Service, headless, ExternalName, another proxy's (label service-proxy-name).
- *  D2 One frontend for each cluster IP and port.
- *  D3 Endpoints come from EndpointSlices; without any, from the Endpoints object of the same name;
- *     without that, from the Pods that the selector matches.
- *  D4 A slice's port belongs to the Service port of the same name and protocol.
- *  D5 Ready endpoints are used; if there is none, those that serve while they terminate.
- *  D6 Serving and terminating ones beside ready ones drain: no new flows.
- *  D7 An address and port told twice: the later one counts unless it is terminating.
- *  D8 Without an endpoint for new flows the frontend refuses.
+ *  D2 Each cluster IP and port has a frontend, with the endpoints of the whole cluster, or those of
+ *     this node (internalTrafficPolicy: Local).
+ *  D3 External IPs, load balancer IPs (ipMode VIP) and node ports are entrances of a family that
+ * has a cluster IP. Without policy they lead to the endpoints of the whole cluster, and clients are
+ *     masqueraded, since an endpoint elsewhere would answer past this node.
+ *  D4 externalTrafficPolicy: Local: clients from outside come to this node's endpoints and keep
+ * their address; those in the cluster, hostNetwork Pods and the node itself included, to all. D5
+ * Where no cluster IP's frontend has the pool that an entrance leads to, an inner frontend has it:
+ *     at the cluster IP, on a port that the Service does not use, the same one every time.
+ *  D6 Without an endpoint for new flows a frontend refuses. Clients from outside are dropped
+ * instead while there are endpoints elsewhere: a load balancer then tries another node. D7
+ * loadBalancerSourceRanges hold for load balancer IPs alone. Ranges of one family mean nobody in
+ *     the other.
+ *  D8 Addresses that no Service can have (loopback, multicast ...) are left out, with a note.
  *  D9 default/kubernetes comes first, then port 53 of a Service in kube-system.
  *  D10 A scheduler annotation counts if the name is in the list below; else a note says so and the
  *      node's default is used: a typing error must not take a Service down. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/desired.h"
 
+/* Inner frontends' ports: the dynamic ones of RFC 6335. */
+#define INNER_PORT_MIN 49152
+#define INNER_PORTS    16384
+
 static const char *const schedulers[] = {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh",
 					 "dh", "sed", "nq", "mh",  "fo",   "ovf",   "twos"};
 
-/* An endpoint with the conditions that decide whether it is used. */
-struct candidate {
-	struct ip_addr addr;
-	uint16_t port;
-	bool ready, serving, terminating, local;
+/* One Service port in one family: what its frontends have in common. */
+struct port_want {
+	const struct service *svc;
+	const struct svc_port *port;
+	const struct ip_addr *cluster_ip;
+	const char *scheduler;
+	struct endpoint_sets sets;
+	struct fe_key own, cluster,
+		local; /* cluster IP; where all and where local ones are found */
+	struct svc_want *want;
 };
 
-struct candidates {
-	struct candidate *items;
-	size_t n, cap;
-};
-
-static int add_candidate(struct candidates *list, const struct candidate *item)
+static int note(struct svc_want *want, const char *fmt, ...) PRINTF(2, 3);
+static int note(struct svc_want *want, const char *fmt, ...)
 {
-	int rc = util_grow((void **)&list->items, &list->cap, list->n + 1, sizeof(*list->items));
+	cleanup_free char *text = NULL;
+	char *both = NULL;
+	va_list args;
+	int rc;
 
-	if (rc == 0)
-		list->items[list->n++] = *item;
-	return rc;
-}
-
-static bool is_local(const struct desired_config *config, const char *node)
-{
-	return !node || strcmp(node, config->node_name) == 0;
-}
-
-static int from_slice(const struct desired_config *config, const struct slice *slice,
-		      const struct svc_port *port, int family, struct candidates *list)
-{
-	int rc = 0;
-
-	for (size_t p = 0; p < slice->n_ports; p++) {
-		const struct slice_port *sp = &slice->ports[p];
-
-		if (!sp->port || sp->proto != port->proto || strcmp(sp->name, port->name) != 0)
-			continue;
-		for (size_t e = 0; e < slice->n_endpoints && rc == 0; e++) {
-			const struct slice_endpoint *ep = &slice->endpoints[e];
-
-			if (ep->addr.family == family)
-				rc = add_candidate(list,
-						   &(struct candidate){
-							   .addr = ep->addr,
-							   .port = sp->port,
-							   .ready = ep->ready,
-							   .serving = ep->serving,
-							   .terminating = ep->terminating,
-							   .local = is_local(config, ep->node),
-						   });
-		}
+	va_start(args, fmt);
+	rc = vasprintf(&text, fmt, args);
+	va_end(args);
+	if (rc < 0) {
+		text = NULL;
+		return -ENOMEM;
 	}
-	return rc;
-}
-
-/* The number a Service port's targetPort stands for in this Pod; 0 = the Pod has no such port. */
-static uint16_t resolve_port(const struct pod *pod, const struct svc_port *port)
-{
-	if (port->target.number)
-		return port->target.number;
-	if (!port->target.name || !*port->target.name)
-		return port->port;
-	for (size_t i = 0; i < pod->n_ports; i++)
-		if (pod->ports[i].proto == port->proto && pod->ports[i].name &&
-		    strcmp(pod->ports[i].name, port->target.name) == 0)
-			return pod->ports[i].port;
+	if (asprintf(&both, "%s%s%s", want->note ? want->note : "", want->note ? "; " : "", text) <
+	    0)
+		return -ENOMEM;
+	free(want->note);
+	want->note = both;
 	return 0;
-}
-
-static int from_pod(const struct desired_config *config, const struct service *svc,
-		    const struct pod *pod, const struct svc_port *port, int family,
-		    struct candidates *list)
-{
-	struct candidate item = {
-		.port = resolve_port(pod, port),
-		.ready = (pod->ready || svc->publish_not_ready) && !pod->terminating,
-		.serving = pod->ready || svc->publish_not_ready,
-		.terminating = pod->terminating,
-		.local = is_local(config, pod->node),
-	};
-
-	if (pod->finished || !item.port)
-		return 0;
-	for (size_t i = 0; i < ARRAY_SIZE(pod->ips); i++) {
-		if (pod->ips[i].family != family)
-			continue;
-		item.addr = pod->ips[i];
-		return add_candidate(list, &item);
-	}
-	return 0;
-}
-
-/* D3, D4 */
-static int gather(const struct desired_config *config, const struct svc_inputs *in,
-		  const struct svc_port *port, int family, struct candidates *list)
-{
-	int rc = 0;
-
-	if (in->n_slices) {
-		for (size_t i = 0; i < in->n_slices && rc == 0; i++)
-			rc = from_slice(config, in->slices[i], port, family, list);
-	} else if (in->endpoints) {
-		for (size_t i = 0; i < in->endpoints->n_subsets && rc == 0; i++)
-			rc = from_slice(config, &in->endpoints->subsets[i], port, family, list);
-	} else {
-		for (size_t i = 0; i < in->n_pods && rc == 0; i++)
-			rc = from_pod(config, in->service, in->pods[i], port, family, list);
-	}
-	return rc;
-}
-
-static int candidate_cmp(const void *a, const void *b)
-{
-	const struct candidate *x = a, *y = b;
-	int order = addr_cmp(&x->addr, &y->addr);
-
-	if (order)
-		return order;
-	if (x->port != y->port)
-		return x->port < y->port ? -1 : 1;
-	/* D7, made independent of the order of slices: running before terminating, ready first */
-	if (x->terminating != y->terminating)
-		return x->terminating ? 1 : -1;
-	return (int)y->ready - (int)x->ready;
-}
-
-/* D7: one candidate an address and port. */
-static void merge(struct candidates *list)
-{
-	size_t kept = 0;
-
-	if (list->n)
-		qsort(list->items, list->n, sizeof(*list->items), candidate_cmp);
-	for (size_t i = 0; i < list->n; i++) {
-		struct candidate *last = kept ? &list->items[kept - 1] : NULL;
-
-		if (last && last->port == list->items[i].port &&
-		    addr_equal(&last->addr, &list->items[i].addr))
-			continue;
-		list->items[kept++] = list->items[i];
-	}
-	list->n = kept;
-}
-
-/* D5, D6 */
-static struct pool *make_pool(const struct candidates *list)
-{
-	cleanup_free struct endpoint *ep = calloc(list->n + 1, sizeof(*ep));
-	bool any_ready = false;
-	size_t n = 0;
-
-	if (!ep)
-		return NULL;
-	for (size_t i = 0; i < list->n; i++)
-		any_ready |= list->items[i].ready;
-	for (size_t i = 0; i < list->n; i++) {
-		const struct candidate *c = &list->items[i];
-		bool leaving = !c->ready && c->serving && c->terminating;
-
-		if (!c->ready && !leaving)
-			continue;
-		ep[n++] = (struct endpoint){
-			.addr = c->addr,
-			.port = c->port,
-			.state = any_ready && leaving ? EP_DRAIN : EP_ACTIVE,
-			.local = c->local,
-			.weight = 1,
-		};
-	}
-	return pool_new(ep, n);
 }
 
 /* D9 */
@@ -216,54 +91,198 @@ static const char *scheduler_of(const struct service *svc, struct svc_want *want
 	for (size_t i = 0; i < ARRAY_SIZE(schedulers); i++)
 		if (strcmp(schedulers[i], name) == 0)
 			return schedulers[i];
-	if (asprintf(&want->note,
-		     "annotation " ANN_SCHEDULER
-		     ": \"%.32s\" is no scheduler (rr wrr lc wlc lblc lblcr sh dh sed nq mh fo ovf "
-		     "twos); the node's default is used",
-		     name) < 0)
-		want->note = NULL;
+	note(want,
+	     "annotation " ANN_SCHEDULER ": \"%.32s\" is no scheduler (rr wrr lc wlc lblc lblcr sh "
+					 "dh sed nq mh fo ovf twos); the "
+	     "node's default is used",
+	     name);
 	return "";
 }
 
-static int add_frontend(struct svc_want *want, const struct service *svc,
-			const struct svc_port *port, const struct ip_addr *vip, struct pool *pool,
-			const char *scheduler)
+/* The Service's, new and empty; NULL without memory. */
+static struct frontend *add_frontend(const struct port_want *pw, const struct fe_key *key,
+				     struct pool *pool)
 {
-	struct fe_key key = fe_key_make(vip, port->port, port->proto);
+	struct svc_want *want = pw->want;
 	char owner[CACHE_KEY_MAX + 80];
 	struct frontend *fe;
 
-	snprintf(owner, sizeof(owner), "%s/%s%s%s", svc->meta.ns, svc->meta.name,
-		 *port->name ? ":" : "", port->name);
+	snprintf(owner, sizeof(owner), "%s/%s%s%s", pw->svc->meta.ns, pw->svc->meta.name,
+		 *pw->port->name ? ":" : "", pw->port->name);
 	if (util_grow((void **)&want->fe, &want->cap, want->n + 1, sizeof(*want->fe)) < 0)
-		return -ENOMEM;
-	fe = frontend_new(&key, owner, pool);
+		return NULL;
+	fe = frontend_new(key, owner, pool);
+	if (!fe)
+		return NULL;
+	fe->priority = priority_of(pw->svc, pw->port);
+	want->fe[want->n++] = fe;
+	return fe;
+}
+
+static struct frontend *add_server(const struct port_want *pw, const struct fe_key *key,
+				   struct pool *pool)
+{
+	struct frontend *fe = add_frontend(pw, key, pool);
+
+	if (!fe)
+		return NULL;
+	fe->verdict = pool_usable(pool) ? V_FORWARD : V_REJECT; /* D6 */
+	fe->snat = SNAT_NONLOCAL;
+	fe->lb.affinity_sec = pw->svc->affinity_sec;
+	snprintf(fe->lb.scheduler, sizeof(fe->lb.scheduler), "%s", pw->scheduler);
+	return fe;
+}
+
+static bool key_is_used(const struct port_want *pw, const struct fe_key *key)
+{
+	for (size_t i = 0; i < pw->svc->n_ports; i++)
+		if (pw->svc->ports[i].port == key->port && pw->svc->ports[i].proto == key->proto)
+			return true;
+	for (size_t i = 0; i < pw->want->n; i++)
+		if (fe_key_cmp(&pw->want->fe[i]->key, key) == 0)
+			return true;
+	return false;
+}
+
+/* D5 */
+static int add_inner(const struct port_want *pw, struct pool *pool, unsigned kind, bool drop,
+		     struct fe_key *ret_key)
+{
+	unsigned start = 2U * pw->port->port + kind;
+	struct frontend *fe;
+
+	for (unsigned i = 0; i < INNER_PORTS; i++) {
+		*ret_key = pw->own;
+		ret_key->port = (uint16_t)(INNER_PORT_MIN + (start + i) % INNER_PORTS);
+		if (!key_is_used(pw, ret_key))
+			break;
+	}
+	fe = add_server(pw, ret_key, pool);
 	if (!fe)
 		return -ENOMEM;
-	fe->verdict = pool_usable(pool) ? V_FORWARD : V_REJECT; /* D8 */
-	fe->snat = SNAT_NONLOCAL;
-	fe->priority = priority_of(svc, port);
-	fe->lb.affinity_sec = svc->affinity_sec;
-	snprintf(fe->lb.scheduler, sizeof(fe->lb.scheduler), "%s", scheduler);
-	want->fe[want->n++] = fe;
+	fe->inner = true;
+	if (drop && fe->verdict == V_REJECT)
+		fe->verdict = V_DROP;
 	return 0;
 }
 
-static int want_port(const struct desired_config *config, const struct svc_inputs *in,
-		     const struct svc_port *port, const struct ip_addr *vip, const char *scheduler,
-		     struct svc_want *want)
+/* An address named twice is one entrance: the first, which asks for the least. */
+static int add_entrance(const struct port_want *pw, const struct fe_key *key, struct ranges *ranges)
 {
-	struct candidates list = {0};
-	struct pool *pool = NULL;
-	int rc = gather(config, in, port, vip->family, &list);
+	struct frontend *fe;
 
-	if (rc == 0) {
-		merge(&list);
-		pool = make_pool(&list);
-		rc = pool ? add_frontend(want, in->service, port, vip, pool, scheduler) : -ENOMEM;
+	for (size_t i = 0; i < pw->want->n; i++)
+		if (fe_key_cmp(&pw->want->fe[i]->key, key) == 0)
+			return 0;
+	fe = add_frontend(pw, key, NULL);
+	if (!fe)
+		return -ENOMEM;
+	fe->via = pw->cluster;
+	fe->snat = SNAT_ALWAYS;   /* D3 */
+	if (pw->svc->etp_local) { /* D4 */
+		fe->via = pw->local;
+		fe->via_cluster = pw->cluster;
+		fe->snat = SNAT_NEVER;
 	}
-	pool_unref(pool);
-	free(list.items);
+	if (ranges) {
+		fe->ranges = ranges;
+		ranges->refs++;
+	}
+	return 0;
+}
+
+static int add_address(const struct port_want *pw, const char *field, const struct ip_addr *addr,
+		       struct ranges *ranges)
+{
+	const char *unusable = addr_unusable(addr); /* D8 */
+	struct fe_key key = fe_key_make(addr, pw->port->port, pw->port->proto);
+	char text[ADDR_TEXT_MAX];
+
+	if (addr->family != pw->cluster_ip->family)
+		return 0;
+	if (!unusable)
+		return add_entrance(pw, &key, ranges);
+	return pw->port != pw->svc->ports ? 0
+					  : note(pw->want, "%s %s is left out: it is %s", field,
+						 addr_format(addr, text), unusable);
+}
+
+/* D7 */
+static int make_ranges(const struct service *svc, int family, struct ranges **ret_ranges)
+{
+	cleanup_free struct ip_prefix *nets = NULL;
+	size_t n = 0;
+
+	*ret_ranges = NULL;
+	if (!svc->restricted)
+		return 0;
+	nets = calloc(svc->n_ranges + 1, sizeof(*nets));
+	for (size_t i = 0; nets && i < svc->n_ranges; i++)
+		if (svc->source_ranges[i].addr.family == family)
+			nets[n++] = svc->source_ranges[i];
+	*ret_ranges = nets ? ranges_new(nets, n) : NULL;
+	return *ret_ranges ? 0 : -ENOMEM;
+}
+
+static bool has_entrances(const struct service *svc, const struct svc_port *port, int family)
+{
+	if (port->node_port)
+		return true;
+	for (size_t i = 0; i < svc->n_external_ips; i++)
+		if (svc->external_ips[i].family == family)
+			return true;
+	for (size_t i = 0; i < svc->n_ingress; i++)
+		if (svc->ingress[i].addr.family == family && !svc->ingress[i].proxy_mode)
+			return true;
+	return false;
+}
+
+/* D3. Load balancer IPs first: they may be restricted, and the strictest of two counts. */
+static int add_entrances(const struct port_want *pw)
+{
+	const struct service *svc = pw->svc;
+	int family = pw->cluster_ip->family, rc;
+	struct fe_key node_port = fe_key_node_port(family, pw->port->node_port, pw->port->proto);
+	struct ranges *ranges;
+
+	rc = make_ranges(svc, family, &ranges);
+	for (size_t i = 0; i < svc->n_ingress && rc == 0; i++)
+		if (!svc->ingress[i].proxy_mode)
+			rc = add_address(pw, "load balancer IP", &svc->ingress[i].addr, ranges);
+	for (size_t i = 0; i < svc->n_external_ips && rc == 0; i++)
+		rc = add_address(pw, "external IP", &svc->external_ips[i], NULL);
+	if (rc == 0 && node_port.port)
+		rc = add_entrance(pw, &node_port, NULL);
+	ranges_unref(ranges);
+	return rc;
+}
+
+static int add_port(struct port_want *pw)
+{
+	const struct service *svc = pw->svc;
+	bool entrances = has_entrances(svc, pw->port, pw->cluster_ip->family);
+	int rc = 0;
+
+	pw->own = pw->cluster = fe_key_make(pw->cluster_ip, pw->port->port, pw->port->proto);
+	if (!add_server(pw, &pw->own, svc->itp_local ? pw->sets.local : pw->sets.cluster))
+		return -ENOMEM;
+	if (entrances && svc->itp_local)
+		rc = add_inner(pw, pw->sets.cluster, 0, false, &pw->cluster);
+	if (entrances && svc->etp_local && rc == 0)
+		rc = add_inner(pw, pw->sets.local, 1, pw->sets.any, &pw->local);
+	return rc == 0 && entrances ? add_entrances(pw) : rc;
+}
+
+static int want_port(const struct desired_config *config, const struct svc_inputs *in,
+		     struct port_want *pw)
+{
+	const struct service *svc = in->service;
+	int rc = endpoints_choose(&config->place, in, pw->port, pw->cluster_ip->family,
+				  svc->itp_local || svc->etp_local, &pw->sets);
+
+	if (rc == 0)
+		rc = add_port(pw);
+	endpoint_sets_done(&pw->sets);
 	return rc;
 }
 
@@ -271,20 +290,22 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 		    struct svc_want *ret_want)
 {
 	const struct service *svc = in->service;
-	const char *scheduler;
+	struct port_want pw = {.svc = svc, .want = ret_want};
 	int rc = 0;
 
 	*ret_want = (struct svc_want){0};
 	if (!svc || svc->headless || svc->foreign || svc->type == SVC_EXTERNAL_NAME) /* D1 */
 		return 0;
 	ret_want->created_ms = svc->meta.created_ms;
-	scheduler = scheduler_of(svc, ret_want);
+	pw.scheduler = scheduler_of(svc, ret_want);
 	for (size_t i = 0; i < ARRAY_SIZE(svc->cluster_ips); i++) { /* D2 */
-		if (!addr_is_set(&svc->cluster_ips[i]))
+		pw.cluster_ip = &svc->cluster_ips[i];
+		if (!addr_is_set(pw.cluster_ip))
 			continue;
-		for (size_t p = 0; p < svc->n_ports && rc == 0; p++)
-			rc = want_port(config, in, &svc->ports[p], &svc->cluster_ips[i], scheduler,
-				       ret_want);
+		for (size_t p = 0; p < svc->n_ports && rc == 0; p++) {
+			pw.port = &svc->ports[p];
+			rc = want_port(config, in, &pw);
+		}
 	}
 	if (rc < 0)
 		svc_want_done(ret_want);

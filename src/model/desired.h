@@ -10,17 +10,17 @@
 #define VIPD_MODEL_DESIRED_H
 
 #include "model.h"
-#include "model/cache.h"
+#include "model/endpoints.h"
 
 struct desired_config {
-	const char *node_name;
+	struct endpoints_place place;
 };
 
 struct svc_want {
 	int64_t created_ms;   /* who came first, for claims */
 	size_t n, cap;        /* frontends */
 	struct frontend **fe; /* no two of one key */
-	char *note; /* what an operator should know, e.g. a scheduler refused; NULL = nothing */
+	char *note; /* what an operator should know, as a scheduler refused; NULL = nothing */
 };
 
 /* 0 or -ENOMEM. No Service, or one that is not ours: no frontends. */

@@ -22,12 +22,22 @@ struct vip_entry {
 struct change {
 	struct fe_key key;
 	struct frontend *before; /* as it was told last; NULL = it was not there */
+	bool leads_elsewhere;    /* an entrance: what it leads to came, went or changed hands */
+	UT_hash_handle hh;
+};
+
+/* The index of entrances: who leads to `via`. */
+struct via_entry {
+	struct fe_key via;
+	size_t n, cap;
+	struct fe_key *entrances;
 	UT_hash_handle hh;
 };
 
 struct model {
 	struct fe_entry *frontends;
 	struct vip_entry *vips;
+	struct via_entry *vias;
 	struct change *changes;
 };
 
@@ -42,6 +52,15 @@ struct fe_key fe_key_make(const struct ip_addr *vip, uint16_t port, uint8_t prot
 	return key;
 }
 
+struct fe_key fe_key_node_port(int family, uint16_t port, uint8_t proto)
+{
+	struct ip_addr vip = {.family = (uint8_t)family};
+	struct fe_key key = fe_key_make(&vip, port, proto);
+
+	key.scope = SCOPE_NODEPORT;
+	return key;
+}
+
 int fe_key_cmp(const struct fe_key *a, const struct fe_key *b)
 {
 	int order = addr_cmp(&a->vip, &b->vip);
@@ -52,19 +71,19 @@ int fe_key_cmp(const struct fe_key *a, const struct fe_key *b)
 		return a->port < b->port ? -1 : 1;
 	if (a->proto != b->proto)
 		return a->proto < b->proto ? -1 : 1;
-	if (a->scope != b->scope)
-		return a->scope < b->scope ? -1 : 1;
-	return (a->audience > b->audience) - (a->audience < b->audience);
+	return (a->scope > b->scope) - (a->scope < b->scope);
 }
 
 const char *fe_key_format(const struct fe_key *key, char buf[FE_KEY_TEXT_MAX])
 {
-	static const char *const audiences[] = {"", " cluster", " outside"};
 	char text[ADDR_PORT_TEXT_MAX];
 
-	snprintf(buf, FE_KEY_TEXT_MAX, "%s/%s%s%s", addr_port_format(&key->vip, key->port, text),
-		 proto_name(key->proto), key->scope == SCOPE_NODEPORT ? " nodeport" : "",
-		 key->audience < ARRAY_SIZE(audiences) ? audiences[key->audience] : "");
+	if (key->scope == SCOPE_NODEPORT)
+		snprintf(text, sizeof(text), "%s:%u", key->vip.family == AF_INET ? "node" : "node6",
+			 key->port);
+	else
+		addr_port_format(&key->vip, key->port, text);
+	snprintf(buf, FE_KEY_TEXT_MAX, "%s/%s", text, proto_name(key->proto));
 	return buf;
 }
 
@@ -120,8 +139,8 @@ static bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 
 bool pool_equal(const struct pool *a, const struct pool *b)
 {
-	if (a == b)
-		return true;
+	if (a == b || !a || !b)
+		return a == b;
 	if (a->n != b->n)
 		return false;
 	for (size_t i = 0; i < a->n; i++)
@@ -138,6 +157,49 @@ bool pool_usable(const struct pool *pool)
 	return false;
 }
 
+static int prefix_cmp(const void *a, const void *b)
+{
+	const struct ip_prefix *x = a, *y = b;
+	int order = addr_cmp(&x->addr, &y->addr);
+
+	return order ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+struct ranges *ranges_new(const struct ip_prefix *nets, size_t n)
+{
+	struct ranges *ranges = malloc(sizeof(*ranges) + n * sizeof(*nets));
+	size_t kept = 0;
+
+	if (!ranges)
+		return NULL;
+	if (n) {
+		memcpy(ranges->net, nets, n * sizeof(*nets));
+		qsort(ranges->net, n, sizeof(*nets), prefix_cmp);
+	}
+	for (size_t i = 0; i < n; i++) /* what contains others stands before them */
+		if (!kept || !prefix_contains(&ranges->net[kept - 1], &ranges->net[i].addr))
+			ranges->net[kept++] = ranges->net[i];
+	ranges->refs = 1;
+	ranges->n = kept;
+	return ranges;
+}
+
+void ranges_unref(struct ranges *ranges)
+{
+	if (ranges && --ranges->refs == 0)
+		free(ranges);
+}
+
+static bool ranges_equal(const struct ranges *a, const struct ranges *b)
+{
+	if (a == b || !a || !b)
+		return a == b;
+	for (size_t i = 0; i < a->n && i < b->n; i++)
+		if (prefix_cmp(&a->net[i], &b->net[i]) != 0)
+			return false;
+	return a->n == b->n;
+}
+
 struct frontend *frontend_new(const struct fe_key *key, const char *owner, struct pool *pool)
 {
 	struct frontend *fe = calloc(1, sizeof(*fe));
@@ -150,9 +212,24 @@ struct frontend *frontend_new(const struct fe_key *key, const char *owner, struc
 		return NULL;
 	}
 	fe->key = *key;
-	fe->pool = pool_ref(pool);
+	fe->pool = pool ? pool_ref(pool) : NULL;
 	fe->priority = PRIO_NORMAL;
 	return fe;
+}
+
+struct frontend *frontend_copy(const struct frontend *fe)
+{
+	struct frontend *copy = frontend_new(&fe->key, fe->owner, fe->pool);
+	char *owner;
+
+	if (!copy)
+		return NULL;
+	owner = copy->owner;
+	*copy = *fe;
+	copy->owner = owner;
+	if (copy->ranges)
+		copy->ranges->refs++;
+	return copy;
 }
 
 void frontend_free(struct frontend *fe)
@@ -160,6 +237,7 @@ void frontend_free(struct frontend *fe)
 	if (!fe)
 		return;
 	pool_unref(fe->pool);
+	ranges_unref(fe->ranges);
 	free(fe->owner);
 	free(fe);
 }
@@ -170,7 +248,9 @@ bool frontend_equal(const struct frontend *a, const struct frontend *b)
 	       strcmp(a->lb.scheduler, b->lb.scheduler) == 0 &&
 	       a->lb.sched_flags == b->lb.sched_flags && a->lb.affinity_sec == b->lb.affinity_sec &&
 	       a->verdict == b->verdict && a->snat == b->snat && a->priority == b->priority &&
-	       pool_equal(a->pool, b->pool);
+	       a->inner == b->inner && fe_key_cmp(&a->via, &b->via) == 0 &&
+	       fe_key_cmp(&a->via_cluster, &b->via_cluster) == 0 &&
+	       ranges_equal(a->ranges, b->ranges) && pool_equal(a->pool, b->pool);
 }
 
 struct model *model_new(void)
@@ -185,10 +265,18 @@ static void change_free(struct model *model, struct change *change)
 	free(change);
 }
 
+static void via_free(struct model *model, struct via_entry *via)
+{
+	HASH_DEL(model->vias, via);
+	free(via->entrances);
+	free(via);
+}
+
 void model_free(struct model *model)
 {
 	struct fe_entry *entry, *next;
 	struct vip_entry *vip, *next_vip;
+	struct via_entry *via, *next_via;
 	struct change *change, *next_change;
 
 	if (!model)
@@ -202,6 +290,8 @@ void model_free(struct model *model)
 		HASH_DEL(model->vips, vip);
 		free(vip);
 	}
+	HASH_ITER (hh, model->vias, via, next_via)
+		via_free(model, via);
 	HASH_ITER (hh, model->changes, change, next_change)
 		change_free(model, change);
 	free(model);
@@ -215,23 +305,126 @@ static struct fe_entry *find_entry(const struct model *model, const struct fe_ke
 	return entry;
 }
 
-/* Takes `old`, the frontend until now (NULL = none), over if it returns 0. */
-static int note_change(struct model *model, const struct fe_key *key, struct frontend *old)
+static struct change *change_get(struct model *model, const struct fe_key *key, bool *ret_fresh)
 {
 	struct change *change;
 
 	HASH_FIND(hh, model->changes, key, sizeof(*key), change);
-	if (change) {
-		frontend_free(old);
-		return 0;
-	}
+	*ret_fresh = !change;
+	if (change)
+		return change;
 	change = calloc(1, sizeof(*change));
 	if (!change)
-		return -ENOMEM;
+		return NULL;
 	change->key = *key;
-	change->before = old;
 	HASH_ADD(hh, model->changes, key, sizeof(change->key), change);
+	return change;
+}
+
+/* Takes `old`, the frontend until now (NULL = none), over if it returns 0. */
+static int note_change(struct model *model, const struct fe_key *key, struct frontend *old)
+{
+	bool fresh;
+	struct change *change = change_get(model, key, &fresh);
+
+	if (!change)
+		return -ENOMEM;
+	if (fresh)
+		change->before = old;
+	else
+		frontend_free(old);
 	return 0;
+}
+
+/* ---- entrances ---- */
+
+static struct via_entry *via_find(const struct model *model, const struct fe_key *via)
+{
+	struct via_entry *entry;
+
+	HASH_FIND(hh, model->vias, via, sizeof(*via), entry);
+	return entry;
+}
+
+static int via_link(struct model *model, const struct fe_key *via, const struct fe_key *entrance)
+{
+	struct via_entry *entry = via_find(model, via);
+
+	if (!via->vip.family)
+		return 0;
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return -ENOMEM;
+		entry->via = *via;
+		HASH_ADD(hh, model->vias, via, sizeof(entry->via), entry);
+	}
+	if (util_grow((void **)&entry->entrances, &entry->cap, entry->n + 1,
+		      sizeof(*entry->entrances)) < 0)
+		return -ENOMEM;
+	entry->entrances[entry->n++] = *entrance;
+	return 0;
+}
+
+static void via_unlink(struct model *model, const struct fe_key *via, const struct fe_key *entrance)
+{
+	struct via_entry *entry = via_find(model, via);
+
+	for (size_t i = 0; entry && i < entry->n; i++) {
+		if (fe_key_cmp(&entry->entrances[i], entrance) != 0)
+			continue;
+		entry->entrances[i] = entry->entrances[--entry->n];
+		break;
+	}
+	if (entry && !entry->n)
+		via_free(model, entry);
+}
+
+static void unlink_entrance(struct model *model, const struct frontend *fe)
+{
+	via_unlink(model, &fe->via, &fe->key);
+	via_unlink(model, &fe->via_cluster, &fe->key);
+}
+
+static int link_entrance(struct model *model, const struct frontend *fe)
+{
+	int rc = via_link(model, &fe->via, &fe->key);
+
+	if (rc == 0)
+		rc = via_link(model, &fe->via_cluster, &fe->key);
+	if (rc < 0)
+		unlink_entrance(model, fe);
+	return rc;
+}
+
+/* Those that lead to `key` lead elsewhere now, or nowhere. An entrance that is not noted for want
+ * of memory is put right with its next change. */
+static void touch_entrances(struct model *model, const struct fe_key *key, const char *before,
+			    const char *now)
+{
+	const struct via_entry *entry = via_find(model, key);
+
+	if (before && now && strcmp(before, now) == 0)
+		return;
+	for (size_t i = 0; entry && i < entry->n; i++) {
+		const struct frontend *fe = model_find(model, &entry->entrances[i]);
+		bool fresh;
+		struct change *change = change_get(model, &entry->entrances[i], &fresh);
+
+		if (change && fresh && fe)
+			change->before = frontend_copy(fe);
+		if (change)
+			change->leads_elsewhere = true;
+	}
+}
+
+const struct frontend *model_via(const struct model *model, const struct frontend *fe, bool cluster)
+{
+	const struct fe_key *key =
+		cluster && fe->via_cluster.vip.family ? &fe->via_cluster : &fe->via;
+	const struct frontend *via = model_find(model, key);
+
+	return via && !frontend_is_entrance(via) && strcmp(via->owner, fe->owner) == 0 ? via : NULL;
 }
 
 static int count_vip(struct model *model, const struct ip_addr *vip)
@@ -280,16 +473,26 @@ static int add_entry(struct model *model, struct frontend *fe)
 int model_put(struct model *model, struct frontend *fe)
 {
 	struct fe_entry *entry = find_entry(model, &fe->key);
+	struct frontend *old = entry ? entry->fe : NULL;
 	int rc;
 
-	if (entry && frontend_equal(entry->fe, fe)) {
+	if (old && frontend_equal(old, fe)) {
 		frontend_free(fe);
 		return 0;
 	}
-	rc = note_change(model, &fe->key, entry ? entry->fe : NULL);
+	rc = link_entrance(model, fe);
+	if (rc < 0) {
+		frontend_free(fe);
+		return rc;
+	}
+	touch_entrances(model, &fe->key, old ? old->owner : NULL, fe->owner);
+	if (old)
+		unlink_entrance(model, old);
+	rc = note_change(model, &fe->key, old);
 	if (rc == 0 && !entry)
 		rc = add_entry(model, fe);
 	if (rc < 0) {
+		unlink_entrance(model, fe);
 		frontend_free(fe);
 		return rc;
 	}
@@ -305,6 +508,8 @@ int model_remove(struct model *model, const struct fe_key *key)
 
 	if (!entry)
 		return 0;
+	touch_entrances(model, &entry->key, entry->fe->owner, NULL);
+	unlink_entrance(model, entry->fe);
 	rc = note_change(model, &entry->key, entry->fe);
 	if (rc < 0)
 		return rc;
@@ -335,9 +540,11 @@ size_t model_vip_count(const struct model *model, const struct ip_addr *vip)
 	return entry ? entry->count : 0;
 }
 
+/* By priority; then so that an entrance never leads to what is not there: those that go first, what
+ * they may lead to, new entrances, and last what nothing leads to any more. */
 struct ranked_key {
 	struct fe_key key;
-	uint8_t priority;
+	uint8_t priority, order;
 };
 
 static int ranked_cmp(const void *a, const void *b)
@@ -346,6 +553,8 @@ static int ranked_cmp(const void *a, const void *b)
 
 	if (x->priority != y->priority)
 		return x->priority < y->priority ? -1 : 1;
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
 	return fe_key_cmp(&x->key, &y->key);
 }
 
@@ -369,10 +578,17 @@ static bool rank_change(const struct model *model, const struct change *change,
 {
 	const struct frontend *now = model_find(model, &change->key), *before = change->before;
 
-	if (now && before ? frontend_equal(now, before) : now == before)
+	if (!change->leads_elsewhere &&
+	    (now && before ? frontend_equal(now, before) : now == before))
+		return false;
+	if (!now && !before)
 		return false;
 	ret_ranked->key = change->key;
 	ret_ranked->priority = now ? now->priority : before->priority;
+	if (now)
+		ret_ranked->order = frontend_is_entrance(now) ? 2 : 1;
+	else
+		ret_ranked->order = frontend_is_entrance(before) ? 0 : 3;
 	return true;
 }
 
@@ -404,18 +620,39 @@ ssize_t model_keys(const struct model *model, struct fe_key **ret_keys)
 	if (!ranked)
 		return -ENOMEM;
 	HASH_ITER (hh, model->frontends, entry, next)
-		ranked[n++] = (struct ranked_key){entry->key, entry->fe->priority};
+		ranked[n++] = (struct ranked_key){entry->key, entry->fe->priority,
+						  frontend_is_entrance(entry->fe) ? 2 : 1};
 	return sorted_keys(ranked, n, ret_keys);
+}
+
+static const char *const snats[] = {"never", "nonlocal", "always"};
+
+static void print_entrance(const struct frontend *fe, FILE *out)
+{
+	char key[FE_KEY_TEXT_MAX], net[PREFIX_TEXT_MAX];
+
+	fprintf(out, " via=%s", fe_key_format(&fe->via, key));
+	if (fe->via_cluster.vip.family)
+		fprintf(out, " via-cluster=%s", fe_key_format(&fe->via_cluster, key));
+	fprintf(out, " snat=%s priority=%u\n", snats[fe->snat], fe->priority);
+	if (fe->ranges && !fe->ranges->n)
+		fprintf(out, "  from nobody\n");
+	for (size_t i = 0; fe->ranges && i < fe->ranges->n; i++)
+		fprintf(out, "  from %s\n", prefix_format(&fe->ranges->net[i], net));
 }
 
 static void print_frontend(const struct frontend *fe, FILE *out)
 {
 	static const char *const verdicts[] = {"forward", "reject", "drop"};
-	static const char *const snats[] = {"never", "nonlocal", "always"};
 	char key[FE_KEY_TEXT_MAX], ep[ADDR_PORT_TEXT_MAX];
 
-	fprintf(out, "frontend %s owner=%s verdict=%s snat=%s", fe_key_format(&fe->key, key),
-		fe->owner, verdicts[fe->verdict], snats[fe->snat]);
+	fprintf(out, "frontend %s owner=%s", fe_key_format(&fe->key, key), fe->owner);
+	if (frontend_is_entrance(fe)) {
+		print_entrance(fe, out);
+		return;
+	}
+	fprintf(out, "%s verdict=%s snat=%s", fe->inner ? " inner" : "", verdicts[fe->verdict],
+		snats[fe->snat]);
 	if (fe->lb.scheduler[0])
 		fprintf(out, " scheduler=%s", fe->lb.scheduler);
 	if (fe->lb.sched_flags)

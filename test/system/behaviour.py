@@ -18,11 +18,15 @@ ask:  from HOST  to SERVICE[:PORTNAME]  proto, port (of the address)  family 4 o
       spread: even, or {a: 3, d: 1}     sticky: one host all the time
       sees: own (the asker's address), node (one of the node's), any
       refused: at once   dropped: no answer at all
+      at: another address of the Service: EXT(n), LB(n), or one of a host, as in "node" or
+      node:client (the node's address that this host knows); with `node_port: true` its node port
       mode: ipvs or iptables, where the modes differ by nature (a VIP is no address of the node in
       iptables mode: what no Service takes goes on to the node's router)
-service: name, namespace, ports [{port, target, name, proto, service_target}], families, endpoints,
-      affinity (seconds), scheduler, created, selector, type, headless, ip {4: ..., 6: ...}
-endpoint: HOST or {host, ready, serving, terminating, node}
+service: name, namespace, ports [{port, target, name, proto, service_target, node_port}], families,
+      endpoints, affinity (seconds), scheduler, created, selector, type, headless, ip {4: ..., 6: ...}
+      external [ADDR], lb [ADDR or {ip, mode}], ranges [CIDR], etp Local, itp Local; EXT(n) and
+      LB(n) stand for an address of this case's own, in the Service's first family, EXT6(n) in IPv6
+endpoint: HOST or {host, ready, serving, terminating, node, zones [..], nodes [..]}
 step: endpoints {service: [...]}, delete [service], services [...], objects TEXT, wait SECONDS, asks
 needs: SCTP where the kernel must have it (this machine's own has none)
 objects: manifests as they are, ADDR4(host), ADDR6(host), VIP4(service), VIP6(service) replaced
@@ -58,6 +62,25 @@ def families_of(service):
     return service.get("families", [4])
 
 
+def own_address(case_number, text):
+    """EXT(n), EXT6(n), LB(n), LB6(n): an address that no other case has; others as they are."""
+    match = re.fullmatch(r"(EXT|LB)(6?)\((\d+)\)", text)
+    if not match:
+        return text
+    kind, six, n = match.groups()
+    if six:
+        return f"2001:db8:{'e' if kind == 'EXT' else 'f'}::{case_number + 1:x}:{int(n):x}"
+    return f"198.{18 if kind == 'EXT' else 19}.{int(n)}.{case_number + 1}"
+
+
+def host_address(name, family):
+    """A host's; node:HOST is the node's on the link to that host."""
+    name, _, seen_by = name.partition(":")
+    if not seen_by:
+        return hosts.ADDRS[name][family == 6]
+    return hosts.near_node(seen_by)[family == 6]
+
+
 def service_manifest(service, case_number):
     addresses = [vip(case_number, service, family) for family in families_of(service)]
     ports = []
@@ -66,6 +89,8 @@ def service_manifest(service, case_number):
         if port.get("name"):
             item["name"] = port["name"]
         item["targetPort"] = port.get("service_target", port.get("target", 8080))
+        if port.get("node_port"):
+            item["nodePort"] = port["node_port"]
         ports.append(item)
     spec = {"ports": ports, "type": service.get("type", "ClusterIP")}
     if service.get("headless"):
@@ -76,13 +101,33 @@ def service_manifest(service, case_number):
     if service.get("affinity"):
         spec["sessionAffinity"] = "ClientIP"
         spec["sessionAffinityConfig"] = {"clientIP": {"timeoutSeconds": service["affinity"]}}
+    if service.get("external"):
+        spec["externalIPs"] = [own_address(case_number, ip) for ip in service["external"]]
+    if service.get("ranges"):
+        spec["loadBalancerSourceRanges"] = service["ranges"]
+    for policy in ("etp", "itp"):
+        if service.get(policy):
+            name = {"etp": "externalTrafficPolicy", "itp": "internalTrafficPolicy"}[policy]
+            spec[name] = service[policy]
+    if service.get("distribution"):
+        spec["trafficDistribution"] = service["distribution"]
     if service.get("selector"):
         spec["selector"] = service["selector"]
     metadata = {"name": service["name"], "namespace": service.get("namespace", "default"),
                 "labels": service.get("labels", {}), "annotations": service.get("annotations", {})}
     if service.get("created"):
         metadata["creationTimestamp"] = service["created"]
-    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    result = {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+    if service.get("lb"):
+        ingress = []
+        for item in service["lb"]:
+            item = {"ip": item} if isinstance(item, str) else item
+            entry = {"ip": own_address(case_number, item["ip"])}
+            if item.get("mode"):
+                entry["ipMode"] = item["mode"]
+            ingress.append(entry)
+        result["status"] = {"loadBalancer": {"ingress": ingress}}
+    return result
 
 
 def slice_manifests(service, endpoints):
@@ -97,6 +142,11 @@ def slice_manifests(service, endpoints):
                     "conditions": {key: endpoint[key] for key in ("ready", "serving", "terminating")
                                    if key in endpoint},
                     "nodeName": endpoint.get("node", "node" if host in hosts.LOCAL else "node2")}
+            hints = {hint: [{"name": name} for name in endpoint[key]]
+                     for key, hint in (("zones", "forZones"), ("nodes", "forNodes"))
+                     if key in endpoint}
+            if hints:
+                item["hints"] = hints
             items.append(item)
         ports = [{"name": port.get("name", ""), "protocol": port.get("proto", "TCP"),
                   "port": port.get("target", 8080)} for port in service["ports"]]
@@ -208,11 +258,17 @@ class Case:
             ports = service["ports"] if service else []
             chosen = next((p for p in ports if p.get("name", "") == port_name), None) or \
                 (ports[0] if ports else {})
-            port = ask.get("port", chosen.get("port"))
+            port = ask.get("port", chosen.get("node_port" if ask.get("node_port") else "port"))
+            if ask.get("at"):
+                addr = self.address_at(ask["at"], family)
             proto = ask.get("proto", chosen.get("proto", "TCP"))
             what = f"{ask['from']} -> {ask['to']} ({addr} {port}/{proto})"
             for failure in self.check(ask, addr, port, proto, family):
                 self.failures.append(f"{what}: {failure}")
+
+    def address_at(self, place, family):
+        own = own_address(self.number, place)
+        return host_address(place, family) if own == place else own
 
     def check(self, ask, addr, port, proto, family):
         if ask.get("refused") or ask.get("dropped"):

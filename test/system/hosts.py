@@ -57,6 +57,15 @@ def inside(host):
         os.close(there)
 
 
+def near_node(host):
+    """The node's addresses on the link to this host."""
+    if host in CLIENTS:
+        return f"{CLIENTS[host]}.1", ADDRS[host][1].rsplit("::", 1)[0] + "::1"
+    if host in LOCAL:
+        return "10.244.1.1", "fd00:244:1::1"
+    return ADDRS["node"]
+
+
 def ip(commands, host=None):
     where = ["-n", host] if host else []
     done = subprocess.run(["ip", *where, "-batch", "-"], input="\n".join(commands) + "\n",

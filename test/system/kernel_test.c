@@ -203,7 +203,7 @@ static int load_rules(int family)
 	FILE *nft = popen("nft -f -", "w");
 
 	prefix_parse("10.244.0.0/16", &net);
-	text = rules_text(family, &net, 1);
+	text = rules_text(family, &(struct rules_config){.local_nets = &net, .n_local_nets = 1});
 	if (!nft || !text)
 		return -1;
 	fputs(text, nft);

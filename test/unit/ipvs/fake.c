@@ -72,13 +72,35 @@ struct kdest *fake_dest(struct fake *fake, const struct fe_key *key, const char 
 	return find_dest(fake_find(fake, key), &dest);
 }
 
+/* Is it the same key? A value does not make another element. */
+static bool same_elem(const struct kelem *a, const struct kelem *b)
+{
+	return a->family == b->family && a->set == b->set && a->prefix == b->prefix &&
+	       memcmp(a->key, b->key, sizeof(a->key)) == 0;
+}
+
 static size_t find_elem(const struct fake *fake, const struct kelem *elem)
 {
 	size_t i = 0;
 
-	while (i < fake->n_elems && memcmp(&fake->elems[i], elem, sizeof(*elem)) != 0)
+	while (i < fake->n_elems && !same_elem(&fake->elems[i], elem))
 		i++;
 	return i;
+}
+
+/* Ranges of one set must not overlap (net/netfilter/nft_set_pipapo.c). */
+static bool overlaps(const struct fake *fake, const struct kelem *elem)
+{
+	struct kelem_parts a, b;
+
+	for (size_t i = 0; kset_is_allowed(elem->set) && i < fake->n_elems; i++)
+		if (fake->elems[i].family == elem->family && fake->elems[i].set == elem->set &&
+		    kelem_parse(elem, &a) && kelem_parse(&fake->elems[i], &b) &&
+		    addr_equal(&a.addr, &b.addr) && a.port == b.port &&
+		    (prefix_contains(&a.source, &b.source.addr) ||
+		     prefix_contains(&b.source, &a.source.addr)))
+			return true;
+	return false;
 }
 
 static bool has_elem(const struct fake *fake, struct kelem elem)
@@ -180,7 +202,14 @@ static int do_elem(struct fake *fake, const struct kop *op)
 			return -ENOENT;
 		fake->elems[i] = fake->elems[--fake->n_elems];
 	} else if (i == fake->n_elems) {
+		if (overlaps(fake, &op->elem))
+			return -EEXIST;
+		if (fake->n_elems == FAKE_ELEMS ||
+		    (kset_is_map(op->elem.set) && !op->elem.data_len))
+			abort();
 		fake->elems[fake->n_elems++] = op->elem;
+	} else if (memcmp(&fake->elems[i], &op->elem, sizeof(op->elem)) != 0) {
+		return -EBUSY;
 	}
 	return 0;
 }
@@ -242,6 +271,17 @@ static bool serves(struct fake *fake, const struct fe_key *key)
 	return false;
 }
 
+static bool leads_to_a_server(struct fake *fake, const struct kelem *elem)
+{
+	struct kelem_parts parts;
+	struct ipvs_key key;
+
+	if (!kelem_parse(elem, &parts) || !addr_is_set(&parts.target))
+		return true;
+	key = ipvs_key_make(&parts.target, parts.target_port, parts.proto);
+	return find(fake, &key) != NULL;
+}
+
 static void check_promises(struct fake *fake, const struct kop *op)
 {
 	if ((op->table == KT_SERVICE && is_foreign(&op->service.key)) ||
@@ -249,6 +289,8 @@ static void check_promises(struct fake *fake, const struct kop *op)
 		breaks(fake, op, "it is not ours");
 	if (!fake->strict)
 		return;
+	if (op->table == KT_ELEM && op->verb == KV_ADD && !leads_to_a_server(fake, &op->elem))
+		breaks(fake, op, "it leads to no virtual server");
 	for (size_t i = 0; i < fake->n_bindings; i++)
 		if (!has_elem(fake, kelem_vip(&fake->bindings[i].vip)))
 			breaks(fake, op, "a bound address without its element: host ports open");
@@ -548,6 +590,18 @@ void fake_flush_rules(struct fake *fake, int family, bool told)
 		tell(fake, &event);
 }
 
+void fake_set_addr(struct fake *fake, const char *text, bool told)
+{
+	struct kevent event = {.kind = KE_ADDRS};
+	struct ip_addr addr;
+
+	if (addr_parse(text, &addr) < 0)
+		abort();
+	fake->addrs[addr.family == AF_INET6] = addr;
+	if (told)
+		tell(fake, &event);
+}
+
 void fake_del_elem(struct fake *fake, size_t i, bool told)
 {
 	struct kevent event = {.kind = KE_ELEM_GONE, .elem = fake->elems[i]};
@@ -669,12 +723,23 @@ char *fake_text(struct fake *fake)
 	return sorted(text);
 }
 
+/* Bound and guarded, unless it is the node's own. */
+static void print_address(const struct fake *fake, const struct ip_addr *vip, FILE *out)
+{
+	const struct ip_addr *own = &fake->addrs[vip->family == AF_INET6];
+	struct kbinding binding = {*vip, *own};
+
+	if (addr_equal(vip, own))
+		return;
+	print_elem(kelem_vip(vip), out);
+	print_binding(&binding, out);
+}
+
 static void print_frontend(const struct fake *fake, const struct model *model,
 			   const struct fe_key *key, const char *scheduler, FILE *out)
 {
 	const struct frontend *fe = model_find(model, key);
 	struct kservice service = {.key = key_of(key), .flags = fe->lb.sched_flags};
-	struct kbinding binding = {key->vip, fake->addrs[key->vip.family == AF_INET6]};
 	const char *sched = fe->lb.scheduler[0] ? fe->lb.scheduler : scheduler;
 
 	if (strcmp(sched, fake->missing) == 0)
@@ -699,10 +764,67 @@ static void print_frontend(const struct fake *fake, const struct model *model,
 			print_elem(kelem_hairpin(&ep->addr), out);
 	}
 	print_elem(kelem_service(KSET_SERVICES, &key->vip, key->proto, key->port), out);
-	if (fe->verdict != V_FORWARD)
+	if (fe->verdict == V_REJECT)
 		print_elem(kelem_service(KSET_REFUSED, &key->vip, key->proto, key->port), out);
-	print_elem(kelem_vip(&key->vip), out);
-	print_binding(&binding, out);
+	if (fe->verdict == V_DROP)
+		print_elem(kelem_service(KSET_DROPPED, &key->vip, key->proto, key->port), out);
+	if (fe->inner)
+		print_elem(kelem_service(KSET_INNER, &key->vip, key->proto, key->port), out);
+	print_address(fake, &key->vip, out);
+}
+
+static void print_map(const struct frontend *fe, enum kset vip_set, enum kset port_set,
+		      const struct frontend *via, FILE *out)
+{
+	bool vip = fe->key.scope == SCOPE_VIP;
+	struct kelem_parts parts = {.proto = fe->key.proto, .port = fe->key.port};
+
+	if (vip)
+		parts.addr = fe->key.vip;
+	if (via) {
+		parts.target = via->key.vip;
+		parts.target_port = via->key.port;
+	}
+	if (via || !kset_is_map(vip_set))
+		print_elem(kelem_make(vip ? vip_set : port_set, fe->key.vip.family, &parts), out);
+}
+
+static void print_entrance(const struct fake *fake, const struct model *model,
+			   const struct frontend *fe, FILE *out)
+{
+	struct kelem_parts parts = {
+		.addr = fe->key.vip, .proto = fe->key.proto, .port = fe->key.port};
+	bool split = fe->via_cluster.vip.family, vip = fe->key.scope == SCOPE_VIP;
+
+	print_map(fe, KSET_ENTRANCES, KSET_NODEPORTS, model_via(model, fe, false), out);
+	if (split)
+		print_map(fe, KSET_ENTRANCES_CLUSTER, KSET_NODEPORTS_CLUSTER,
+			  model_via(model, fe, true), out);
+	if (fe->snat != SNAT_NEVER)
+		print_map(fe, KSET_MASQ, KSET_NODEPORTS_MASQ, NULL, out);
+	if (split && !vip)
+		print_map(fe, KSET_MASQ, KSET_NODEPORTS_LOCAL, NULL, out);
+	if (fe->ranges)
+		print_map(fe, KSET_RESTRICTED, KSET_COUNT, NULL, out);
+	for (size_t i = 0; fe->ranges && i < fe->ranges->n; i++) {
+		parts.source = fe->ranges->net[i];
+		print_elem(kelem_make(kset_allowed(fe->key.proto), fe->key.vip.family, &parts),
+			   out);
+	}
+	if (vip)
+		print_address(fake, &fe->key.vip, out);
+}
+
+/* Where node ports are found, as soon as anything of the family was ever wanted. */
+static void print_node_addrs(const struct fake *fake, const bool used[2], FILE *out)
+{
+	for (int i = 0; i < 2; i++) {
+		struct kelem_parts parts = {.addr = fake->addrs[i]};
+		struct kelem elem = kelem_make(KSET_NODE_ADDRS, fake->addrs[i].family, &parts);
+
+		if (used[i] || has_elem(fake, elem))
+			print_elem(elem, out);
+	}
 }
 
 /* Equal lines once: several frontends have one address, several pools one endpoint. */
@@ -730,9 +852,19 @@ char *fake_wanted_text(const struct fake *fake, const struct model *model, const
 	size_t len = 0;
 	FILE *out = open_memstream(&text, &len);
 	ssize_t n = model_keys(model, &keys);
+	bool used[2] = {false};
 
-	for (ssize_t i = 0; out && i < n; i++)
-		print_frontend(fake, model, &keys[i], scheduler, out);
+	for (ssize_t i = 0; out && i < n; i++) {
+		const struct frontend *fe = model_find(model, &keys[i]);
+
+		used[keys[i].vip.family == AF_INET6] = true;
+		if (frontend_is_entrance(fe))
+			print_entrance(fake, model, fe, out);
+		else
+			print_frontend(fake, model, &keys[i], scheduler, out);
+	}
+	if (out)
+		print_node_addrs(fake, used, out);
 	if (!out || fclose(out) != 0)
 		abort();
 	return unique(sorted(text));

@@ -13,7 +13,7 @@
 #define FAKE_SERVICES 256
 #define FAKE_DESTS    32
 #define FAKE_BINDINGS 128
-#define FAKE_ELEMS    1024
+#define FAKE_ELEMS    2048
 #define FAKE_EVENTS   64
 #define FAKE_FD       1000 /* what fds() returns: never polled here */
 
@@ -73,6 +73,8 @@ void fake_foreign_add(struct fake *fake, const struct fe_key *key, const char *s
 void fake_del_service(struct fake *fake, const struct fe_key *key);
 void fake_del_binding(struct fake *fake, size_t i, bool told);
 void fake_flush_rules(struct fake *fake, int family, bool told);
+/* The node's one address of that family is another now. */
+void fake_set_addr(struct fake *fake, const char *addr, bool told);
 void fake_del_elem(struct fake *fake, size_t i, bool told);
 
 /* `nft -f -` with the script that the backend made. */

@@ -223,6 +223,9 @@ struct fe_key rig_key(const char *text)
 		addr++;
 		port[-2] = '\0';
 	}
+	if (strcmp(addr, "node") == 0 || strcmp(addr, "node6") == 0)
+		return fe_key_node_port(addr[4] ? AF_INET6 : AF_INET, (uint16_t)atoi(port),
+					proto_parse(proto));
 	assert_int_equal(addr_parse(addr, &vip), 0);
 	return fe_key_make(&vip, (uint16_t)atoi(port), proto_parse(proto));
 }
@@ -257,12 +260,15 @@ static struct pool *make_pool(const char *endpoints)
 	return pool_new(eps, n);
 }
 
+/* Of everything: so an entrance may lead anywhere. */
+#define RIG_OWNER "ns/svc"
+
 void rig_put_policy(struct rig *rig, const char *key_text, const char *endpoints,
 		    const char *scheduler, uint32_t affinity_sec)
 {
 	struct fe_key key = rig_key(key_text);
 	struct pool *pool = make_pool(endpoints);
-	struct frontend *fe = frontend_new(&key, key_text, pool);
+	struct frontend *fe = frontend_new(&key, RIG_OWNER, pool);
 
 	snprintf(fe->lb.scheduler, sizeof(fe->lb.scheduler), "%s", scheduler);
 	fe->lb.affinity_sec = affinity_sec;
@@ -275,6 +281,44 @@ void rig_put_policy(struct rig *rig, const char *key_text, const char *endpoints
 void rig_put(struct rig *rig, const char *key, const char *endpoints)
 {
 	rig_put_policy(rig, key, endpoints, "", 0);
+}
+
+void rig_put_inner(struct rig *rig, const char *key_text, const char *endpoints)
+{
+	struct fe_key key = rig_key(key_text);
+	struct pool *pool = make_pool(endpoints);
+	struct frontend *fe = frontend_new(&key, RIG_OWNER, pool);
+
+	fe->verdict = pool_usable(pool) ? V_FORWARD : V_DROP;
+	fe->inner = true;
+	pool_unref(pool);
+	assert_true(model_put(rig->model, fe) >= 0);
+}
+
+static struct ranges *make_ranges(const char *text)
+{
+	struct ip_prefix nets[16];
+	char copy[512];
+	size_t n = 0;
+
+	snprintf(copy, sizeof(copy), "%s", text);
+	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		assert_int_equal(prefix_parse(word, &nets[n++]), 0);
+	return ranges_new(nets, n);
+}
+
+void rig_put_entrance(struct rig *rig, const char *key_text, const char *via,
+		      const char *via_cluster, const char *ranges)
+{
+	struct fe_key key = rig_key(key_text);
+	struct frontend *fe = frontend_new(&key, RIG_OWNER, NULL);
+
+	fe->via = rig_key(via);
+	fe->snat = via_cluster ? SNAT_NEVER : SNAT_ALWAYS;
+	if (via_cluster)
+		fe->via_cluster = rig_key(via_cluster);
+	fe->ranges = ranges ? make_ranges(ranges) : NULL;
+	assert_true(model_put(rig->model, fe) >= 0);
 }
 
 void rig_remove(struct rig *rig, const char *key_text)
@@ -294,6 +338,19 @@ void rig_check_promises(struct rig *rig, const char *file, int line)
 	_fail(file, line);
 }
 
+/* Lines of `text` that `other` does not have. */
+static void print_missing(const char *what, const char *text, const char *other)
+{
+	cleanup_free char *copy = strdup(text);
+	char line[512], *place;
+
+	for (char *at = strtok_r(copy, "\n", &place); at; at = strtok_r(NULL, "\n", &place)) {
+		snprintf(line, sizeof(line), "%s\n", at);
+		if (!strstr(other, line))
+			print_error("%s: %s", what, line);
+	}
+}
+
 void rig_check_settled(struct rig *rig, const char *file, int line)
 {
 	cleanup_free char *have = fake_text(rig->fake);
@@ -302,6 +359,7 @@ void rig_check_settled(struct rig *rig, const char *file, int line)
 	rig_check_promises(rig, file, line);
 	if (strcmp(have, want) == 0)
 		return;
-	print_error("the kernel has:\n%swanted:\n%s", have, want);
+	print_missing("the kernel has, and should not", have, want);
+	print_missing("the kernel should have", want, have);
 	_fail(file, line);
 }

@@ -53,13 +53,19 @@ void rig_pass(struct rig *rig, uint64_t ms);
 const struct rig_report *rig_report(const struct rig *rig, const struct fe_key *key);
 uint64_t rig_counter(struct rig *rig, const char *name);
 
-/* "10.96.0.1:80/TCP" */
+/* "10.96.0.1:80/TCP", "[fd00::1]:80/TCP", "node:30080/TCP", "node6:30080/TCP" */
 struct fe_key rig_key(const char *text);
 /* Puts a frontend; `endpoints`: "10.244.1.2 10.244.1.3=0 10.244.2.2=5 10.244.1.4-": weight after =,
  * - drains; port 8080; those in 10.244.1. and fd00:244:1: are local. None: refused. */
 void rig_put(struct rig *rig, const char *key, const char *endpoints);
 void rig_put_policy(struct rig *rig, const char *key, const char *endpoints, const char *scheduler,
 		    uint32_t affinity_sec);
+/* The same, reached through entrances only; without endpoints it drops. */
+void rig_put_inner(struct rig *rig, const char *key, const char *endpoints);
+/* Puts an entrance; `via_cluster` NULL: none; `ranges`: "10.0.0.0/8 192.168.0.0/16", "" nobody,
+ * NULL everybody. */
+void rig_put_entrance(struct rig *rig, const char *key, const char *via, const char *via_cluster,
+		      const char *ranges);
 void rig_remove(struct rig *rig, const char *key);
 
 /* Fails the test unless the kernel is what the model says, no promise was broken. */

@@ -38,6 +38,12 @@ static void first_state(struct rig *rig)
 	rig_put(rig, "10.96.0.1:81/TCP", A);
 	rig_put(rig, "10.96.0.2:53/UDP", B " " C);
 	rig_put(rig, "[fd00:96::1]:80/TCP", "fd00:244:1::2");
+	rig_put_inner(rig, "10.96.0.1:50000/TCP", A);
+	rig_put_entrance(rig, "198.18.0.1:80/TCP", "10.96.0.1:80/TCP", NULL,
+			 "10.0.0.0/8 172.16.0.0/12");
+	rig_put_entrance(rig, "198.18.0.2:80/TCP", "10.96.0.1:81/TCP", NULL, NULL);
+	rig_put_entrance(rig, "node:30001/TCP", "10.96.0.1:50000/TCP", "10.96.0.1:80/TCP", NULL);
+	rig_put_entrance(rig, "node:30002/UDP", "10.96.0.2:53/UDP", NULL, NULL);
 }
 
 static void second_state(struct rig *rig)
@@ -48,6 +54,14 @@ static void second_state(struct rig *rig)
 	rig_put_policy(rig, "[fd00:96::1]:80/TCP", "fd00:244:1::2=3 fd00:244:2::2", "wrr", 60);
 	rig_put(rig, "10.96.0.3:80/SCTP", A);
 	rig_put(rig, "10.96.0.3:80/TCP", "");
+	rig_put_inner(rig, "10.96.0.1:50000/TCP", "");
+	rig_put_inner(rig, "10.96.0.1:50001/TCP", C);
+	rig_put_entrance(rig, "198.18.0.1:80/TCP", "10.96.0.1:50001/TCP", NULL,
+			 "10.0.0.0/16 0.0.0.0/1");
+	rig_remove(rig, "198.18.0.2:80/TCP");
+	rig_put_entrance(rig, "node:30001/TCP", "10.96.0.1:80/TCP", NULL, NULL);
+	rig_remove(rig, "node:30002/UDP");
+	rig_put_entrance(rig, "node6:30001/TCP", "[fd00:96::1]:80/TCP", NULL, NULL);
 }
 
 static void both_states(struct rig *rig)
@@ -205,6 +219,37 @@ static void random_put(struct rig *rig, const char *key)
 		       fake_random(fake, 4) ? 0 : 300);
 }
 
+/* The entrance of a random kind; mostly to where there is something. */
+static void random_entrance(struct rig *rig)
+{
+	static const char *const doors[] = {"198.18.0.1:80", "198.18.0.2:53",      "node:30001",
+					    "node6:30001",   "[2001:db8:e::1]:80", "192.0.2.1:80"};
+	static const char *const nets[] = {NULL,         NULL,
+					   NULL,         "",
+					   "10.0.0.0/8", "10.0.0.0/8 10.1.0.0/16",
+					   "0.0.0.0/0",  "172.16.0.0/12 10.1.0.0/16"};
+	struct fake *fake = rig->fake;
+	unsigned n = fake_random(fake, ARRAY_SIZE(doors));
+	bool v6 = strchr(doors[n], '[') || strncmp(doors[n], "node6", 5) == 0;
+	bool port = strncmp(doors[n], "node", 4) == 0;
+	char key[64], via[64], cluster[64];
+	const char *proto;
+
+	do
+		random_key(fake, via);
+	while ((*via == '[') != v6);
+	proto = strrchr(via, '/');
+	snprintf(key, sizeof(key), "%s%s", doors[n], proto);
+	do
+		random_key(fake, cluster);
+	while ((*cluster == '[') != v6 || strcmp(strrchr(cluster, '/'), proto) != 0);
+	if (fake_random(fake, 4) == 0)
+		rig_remove(rig, key);
+	else
+		rig_put_entrance(rig, key, via, fake_random(fake, 2) ? cluster : NULL,
+				 v6 || port ? NULL : nets[fake_random(fake, ARRAY_SIZE(nets))]);
+}
+
 static void random_connections(struct fake *fake)
 {
 	for (size_t i = 0; i < fake->n_services; i++)
@@ -219,7 +264,10 @@ static void random_damage(struct fake *fake)
 	char text[64];
 	struct fe_key key;
 
-	switch (fake_random(fake, 6)) {
+	switch (fake_random(fake, 7)) {
+	case 6:
+		fake_set_addr(fake, fake_random(fake, 2) ? "192.0.2.1" : "198.18.0.1", told);
+		break;
 	case 0:
 		if (fake->n_bindings)
 			fake_del_binding(fake, fake_random(fake, (unsigned)fake->n_bindings), told);
@@ -268,7 +316,14 @@ static void random_event(struct rig *rig)
 	char key[64];
 
 	random_key(fake, key);
-	switch (fake_random(fake, 12)) {
+	switch (fake_random(fake, 15)) {
+	case 12:
+	case 13:
+		random_entrance(rig);
+		break;
+	case 14:
+		rig_put_inner(rig, key, fake_random(fake, 2) || *key == '[' ? "" : A);
+		break;
 	case 0:
 		rig_remove(rig, key);
 		break;
@@ -335,7 +390,9 @@ static void random_days_with_promises(void **state)
 	for (unsigned long i = 1; i <= events; i++) {
 		random_faults(rig, i % 50 > 0);
 		random_key(rig->fake, key);
-		if (fake_random(rig->fake, 4))
+		if (fake_random(rig->fake, 4) == 0)
+			random_entrance(rig);
+		else if (fake_random(rig->fake, 4))
 			random_put(rig, key);
 		else
 			rig_remove(rig, key);

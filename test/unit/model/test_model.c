@@ -94,12 +94,20 @@ static void every_field_counts(void **state)
 	struct frontend *a = frontend("10.96.0.1:80/TCP", "a/b"), *b;
 	struct endpoint ep[] = {endpoint("10.1.0.1", 8080, EP_ACTIVE),
 				endpoint("10.1.0.2", 8080, EP_ACTIVE)};
+	struct ip_prefix net;
 
 	(void)state;
-	for (int field = 0; field < 13; field++) {
+	assert_int_equal(prefix_parse("10.0.0.0/8", &net), 0);
+	for (int field = 0; field < 17; field++) {
 		b = frontend("10.96.0.1:80/TCP", field == 0 ? "a/c" : "a/b");
 		b->key.scope = field == 1 ? SCOPE_NODEPORT : SCOPE_VIP;
-		b->key.audience = field == 2 ? AUD_OUTSIDE : AUD_ALL;
+		b->inner = field == 2;
+		if (field == 13)
+			b->via = a->key;
+		if (field == 14)
+			b->via_cluster = a->key;
+		if (field >= 15)
+			b->ranges = ranges_new(NULL, 0);
 		b->lb.affinity_sec = field == 3;
 		b->lb.sched_flags = field == 4;
 		b->lb.scheduler[0] = field == 5 ? 'x' : '\0';
@@ -113,7 +121,10 @@ static void every_field_counts(void **state)
 		b->pool->ep[0].weight = field == 10 ? 2 : 1;
 		b->pool->ep[0].local = field == 11;
 		b->pool->ep[0].state = field == 12 ? EP_DRAIN : EP_ACTIVE;
+		a->ranges = field == 16 ? ranges_new(&net, 1) : NULL;
 		assert_false(frontend_equal(a, b));
+		assert_false(frontend_equal(b, a));
+		ranges_unref(take_ptr(a->ranges));
 		frontend_free(b);
 	}
 	b = frontend("10.96.0.1:80/TCP", "a/b");
@@ -259,11 +270,10 @@ static void keys_in_words(void **state)
 
 	(void)state;
 	assert_string_equal(fe_key_format(&key, text), "[fd00::1]:53/UDP");
-	key.audience = AUD_CLUSTER;
-	assert_string_equal(fe_key_format(&key, text), "[fd00::1]:53/UDP cluster");
-	key.scope = SCOPE_NODEPORT;
-	key.audience = AUD_OUTSIDE;
-	assert_string_equal(fe_key_format(&key, text), "[fd00::1]:53/UDP nodeport outside");
+	key = fe_key_node_port(AF_INET, 30080, IPPROTO_TCP);
+	assert_string_equal(fe_key_format(&key, text), "node:30080/TCP");
+	key = fe_key_node_port(AF_INET6, 30080, IPPROTO_SCTP);
+	assert_string_equal(fe_key_format(&key, text), "node6:30080/SCTP");
 }
 
 static void printed_with_all_it_has(void **state)

@@ -10,7 +10,7 @@
 #include "make.h"
 #include "world.h"
 
-static const struct desired_config config = {.node_name = "here"};
+static const struct desired_config config = {.place = {.node_name = "here"}};
 
 /* "OWNER KEY" waits for the winner. */
 struct waiting {
@@ -94,6 +94,7 @@ static void compute_service(struct world *world, const char *key)
 	assert_int_equal(cache_inputs(world->cache, key, &inputs), 0);
 	assert_int_equal(desired_compute(&config, &inputs, &want), 0);
 	free(inputs.pods);
+	free(inputs.pod_zones);
 	assert_int_equal(claims_update(world->claims, key, &want, world->model), 0);
 	svc_want_done(&want);
 }
