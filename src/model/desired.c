@@ -93,7 +93,7 @@ static const char *scheduler_of(const struct service *svc, struct svc_want *want
 			return schedulers[i];
 	note(want,
 	     "annotation " ANN_SCHEDULER ": \"%.32s\" is no scheduler (rr wrr lc wlc lblc lblcr sh "
-					 "dh sed nq mh fo ovf twos); the "
+	     "dh sed nq mh fo ovf twos); the "
 	     "node's default is used",
 	     name);
 	return "";

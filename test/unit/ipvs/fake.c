@@ -282,6 +282,12 @@ static bool leads_to_a_server(struct fake *fake, const struct kelem *elem)
 	return find(fake, &key) != NULL;
 }
 
+static void check_target(struct fake *fake, const struct kop *op)
+{
+	if (fake->strict && op->verb == KV_ADD && !leads_to_a_server(fake, &op->elem))
+		breaks(fake, op, "it leads to no virtual server");
+}
+
 static void check_promises(struct fake *fake, const struct kop *op)
 {
 	if ((op->table == KT_SERVICE && is_foreign(&op->service.key)) ||
@@ -289,8 +295,6 @@ static void check_promises(struct fake *fake, const struct kop *op)
 		breaks(fake, op, "it is not ours");
 	if (!fake->strict)
 		return;
-	if (op->table == KT_ELEM && op->verb == KV_ADD && !leads_to_a_server(fake, &op->elem))
-		breaks(fake, op, "it leads to no virtual server");
 	for (size_t i = 0; i < fake->n_bindings; i++)
 		if (!has_elem(fake, kelem_vip(&fake->bindings[i].vip)))
 			breaks(fake, op, "a bound address without its element: host ports open");
@@ -334,20 +338,19 @@ static void submit_one(struct fake *fake, struct kop *op)
 /* All or none. Within a transaction the first error undoes the rest. */
 static int submit_elems(struct fake *fake, struct kop *ops, size_t n)
 {
-	struct fake *before = malloc(sizeof(*before));
-	size_t failed = n;
+	size_t failed = n, n_before = fake->n_elems;
+	struct kelem *before = malloc(sizeof(fake->elems[0]) * (n_before + 1));
 
 	if (!before)
 		abort();
-	memcpy(before, fake, sizeof(*before));
+	memcpy(before, fake->elems, sizeof(fake->elems[0]) * n_before);
 	for (size_t i = 0; i < n && failed == n; i++) {
 		int code = 0;
 		enum fake_fault fault = next_fault(fake, &code);
 
-		before->ops = fake->ops;
-		before->random = fake->random;
 		if (fault == FAULT_KILL) { /* nothing was committed yet */
-			memcpy(fake, before, sizeof(*before));
+			memcpy(fake->elems, before, sizeof(fake->elems[0]) * n_before);
+			fake->n_elems = n_before;
 			_exit(0);
 		}
 		ops[i].result = fault ? (code ? code : -ENOMEM) : execute(fake, &ops[i]);
@@ -355,14 +358,17 @@ static int submit_elems(struct fake *fake, struct kop *ops, size_t n)
 			failed = i;
 	}
 	fake->writes += n;
-	before->writes = fake->writes;
 	if (failed < n) {
 		for (size_t i = 0; i < n; i++)
 			if (i != failed)
 				ops[i].result = -ECANCELED;
-		memcpy(fake, before, sizeof(*before));
-	} else if (n) {
-		check_promises(fake, &ops[n - 1]);
+		memcpy(fake->elems, before, sizeof(fake->elems[0]) * n_before);
+		fake->n_elems = n_before;
+	} else {
+		for (size_t i = 0; i < n; i++)
+			check_target(fake, &ops[i]);
+		if (n)
+			check_promises(fake, &ops[n - 1]);
 	}
 	free(before);
 	return 0;

@@ -3,7 +3,7 @@
  * operation in turn, and years of random days. After the faults stop the kernel is what the model
  * says, and no promise was broken on the way.
  *
- * environment: EVENTS (of the random days, default 20000), SEED (default 1) */
+ * environment: EVENTS (of the random days, default 10000), SEED (default 1) */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -361,7 +361,7 @@ static unsigned long number_from(const char *name, unsigned long otherwise)
 static void random_days(void **state)
 {
 	struct rig *rig = *state;
-	unsigned long events = number_from("EVENTS", 20000), seed = number_from("SEED", 1);
+	unsigned long events = number_from("EVENTS", 10000), seed = number_from("SEED", 1);
 
 	rig->fake->random = seed;
 	rig->fake->strict = false; /* what others break is not our promise */
@@ -382,7 +382,7 @@ static void random_days(void **state)
 static void random_days_with_promises(void **state)
 {
 	struct rig *rig = *state;
-	unsigned long events = number_from("EVENTS", 20000), seed = number_from("SEED", 2);
+	unsigned long events = number_from("EVENTS", 10000), seed = number_from("SEED", 2);
 	char key[64];
 
 	rig->fake->random = seed;
