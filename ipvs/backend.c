@@ -8,7 +8,7 @@
 #include "engine.h"
 #include "log.h"
 #include "rules.h"
-#include "sysctl.h"
+#include "settings.h"
 
 uint64_t engine_now_ms(const struct backend *be)
 {
@@ -21,6 +21,14 @@ uint64_t engine_clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip)
+{
+	for (size_t i = 0; i < be->config.n_exclude_nets; i++)
+		if (prefix_contains(&be->config.exclude_nets[i], vip))
+			return true;
+	return false;
 }
 
 /* ---- the queue ---- */
@@ -88,10 +96,13 @@ static void rules_done(void *arg, const struct child_result *result)
 
 	free(rules->reason);
 	rules->reason = NULL;
-	if (result->status == 0 &&
-	    be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family, &rules->digest) ==
-		    0 &&
-	    rules->digest) {
+	if (rules->stale) { /* there are others to load by now */
+		rules->stale = false;
+		rules->state = RULES_GONE;
+	} else if (result->status == 0 &&
+		   be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family,
+						&rules->digest) == 0 &&
+		   rules->digest) {
 		rules->state = RULES_READY;
 		rules->attempts = 0;
 		ledger_rules(be->ledger, rules->family, rules->text_hash, rules->digest);
@@ -315,6 +326,18 @@ int ipvs_backend_open_on(struct kernel kernel, const struct backend_config *conf
 	return 0;
 }
 
+static int setup_node(struct kernel *kernel, const struct backend_config *config, struct err *err)
+{
+	int rc = settings_setup(config->strict_arp, err);
+
+	if (rc < 0 ||
+	    (!config->timeout_tcp_sec && !config->timeout_tcp_fin_sec && !config->timeout_udp_sec))
+		return rc;
+	rc = kernel->ops->set_timeouts(kernel->ctx, config->timeout_tcp_sec,
+				       config->timeout_tcp_fin_sec, config->timeout_udp_sec);
+	return rc < 0 ? err_set(err, rc, "cannot set IPVS timeouts: %s", strerror(-rc)) : 0;
+}
+
 static int ipvs_open(const struct backend_config *config, const struct backend_env *env,
 		     struct backend **ret_backend, struct err *err)
 {
@@ -323,7 +346,7 @@ static int ipvs_open(const struct backend_config *config, const struct backend_e
 
 	if (rc < 0)
 		return rc;
-	if (!config->read_only && (rc = sysctl_setup(err)) < 0) {
+	if (!config->read_only && (rc = setup_node(&kernel, config, err)) < 0) {
 		kernel.ops->close(kernel.ctx);
 		return rc;
 	}
@@ -401,17 +424,46 @@ static int ipvs_mark(struct backend *be, const struct model *model, const struct
 	return 0;
 }
 
+/* Must rules be loaded although no frontend changed? */
+static bool rules_wait(const struct backend *be)
+{
+	for (int i = 0; i < 2; i++)
+		if (be->rules[i].used && be->rules[i].state == RULES_GONE)
+			return true;
+	return false;
+}
+
 static int ipvs_step(struct backend *be, const struct model *model, uint64_t budget_us)
 {
 	bool ready;
 
-	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_addrs)
+	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_addrs && !rules_wait(be))
 		return 0;
 	ready = engine_rules_ready(be, &be->rules[0]);
 	ready &= engine_rules_ready(be, &be->rules[1]);
 	if (!ready)
 		return -EAGAIN;
 	return slice_run(be, model, budget_us);
+}
+
+/* Who is in the cluster changes the rules, not the elements. */
+static int ipvs_set_local_nets(struct backend *be, const struct ip_prefix *nets, size_t n)
+{
+	be->config.local_nets = nets;
+	be->config.n_local_nets = n;
+	for (int i = 0; i < 2; i++) {
+		struct rules *rules = &be->rules[i];
+
+		free(take_ptr(rules->text));
+		if (init_rules(be, rules->family) < 0)
+			return -ENOMEM;
+		if (rules->state != RULES_LOADING)
+			rules->state = RULES_GONE;
+		else
+			rules->stale = true;
+	}
+	be->env->wake(be->env->ctx);
+	return 0;
 }
 
 static void ipvs_set_node_addrs(struct backend *be, const struct ip_addr addrs[2])
@@ -719,6 +771,7 @@ const struct backend_ops ipvs_backend_ops = {
 	.mark = ipvs_mark,
 	.step = ipvs_step,
 	.set_node_addrs = ipvs_set_node_addrs,
+	.set_local_nets = ipvs_set_local_nets,
 	.tick = ipvs_tick,
 	.fds = ipvs_fds,
 	.on_fd = ipvs_on_fd,

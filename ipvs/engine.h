@@ -18,6 +18,7 @@
 #define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
 #define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
 #define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
+#define ENGINE_GATEWAYS_MAX   64    /* of the node's routes; more are not protected */
 #define ENGINE_NODE_ADDRS_MAX 10000 /* addresses of the node's links; more are left out */
 
 /* A marked or failing key; one that is neither has no unit. */
@@ -45,7 +46,8 @@ struct rules {
 	struct backend *be;
 	int family;
 	enum rules_state state;
-	bool used; /* a frontend of this family was marked */
+	bool used;  /* a frontend of this family was marked */
+	bool stale; /* those being loaded are outdated already */
 	char *text;
 	uint64_t text_hash, digest;
 	unsigned attempts;
@@ -99,6 +101,8 @@ struct backend {
 	struct ip_addr node_addr[2], src[2];
 	struct ip_addr *own_addrs; /* of the node's links */
 	size_t n_own_addrs;
+	struct ip_addr gateways[ENGINE_GATEWAYS_MAX]; /* of the node's routes */
+	size_t n_gateways;
 	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
 	size_t slice_ops;      /* operations planned at once; likewise */
 	uint64_t aux_retry_ms; /* repairs of bindings and addresses that failed */
@@ -116,6 +120,8 @@ static inline int engine_family_index(int family)
 }
 
 uint64_t engine_now_ms(const struct backend *be);
+/* Are virtual servers at this address others' by configuration? */
+bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip);
 uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
 
 /* The queue. */

@@ -507,11 +507,39 @@ static void refuse_foreign(struct unit *unit)
 	unit_fail(unit, R_REFUSED, reason);
 }
 
+static bool is_gateway(const struct backend *be, const struct ip_addr *vip)
+{
+	for (size_t i = 0; i < be->n_gateways; i++)
+		if (addr_equal(&be->gateways[i], vip))
+			return true;
+	return false;
+}
+
+/* Addresses that must stay others'. */
+static const char *forbidden(const struct backend *be, const struct fe_key *key)
+{
+	if (key->scope != SCOPE_VIP)
+		return NULL;
+	if (engine_is_excluded(be, &key->vip))
+		return "is in --ipvs-exclude-cidrs";
+	if (is_gateway(be, &key->vip))
+		return "is a gateway of this node: taking it would cut the node off";
+	return NULL;
+}
+
 static bool can_be_done(struct backend *be, const struct frontend *fe, struct unit *unit)
 {
 	const struct rules *rules = &be->rules[engine_family_index(unit->key.vip.family)];
 	const struct pic_service *svc = picture_service(&be->pic, &unit->key);
 
+	if (fe && forbidden(be, &unit->key)) {
+		char vip[ADDR_TEXT_MAX], reason[160];
+
+		snprintf(reason, sizeof(reason), "%s %s", addr_format(&unit->key.vip, vip),
+			 forbidden(be, &unit->key));
+		unit_fail(unit, R_REFUSED, reason);
+		return false;
+	}
 	if (fe && rules->state == RULES_FAILED && !(svc && (svc->elems & EL_SERVICE))) {
 		unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
 		return false;

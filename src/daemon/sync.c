@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "daemon/child.h"
+#include "daemon/conntrack.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
 #include "log.h"
@@ -19,6 +20,8 @@
 #define MARK_MAX         1000 /* keys a turn */
 #define READ_RETRY_MS    1000
 #define ONCE_PATIENCE_MS 5000 /* how long --once waits for what is being retried */
+#define NODE_PORT_FIRST  30000
+#define NODE_PORT_LAST   32767
 
 enum exit_code { EXIT_DONE = 0, EXIT_CANNOT = 1, EXIT_INCOMPLETE = 3 };
 
@@ -32,7 +35,9 @@ struct sync {
 	struct model *model;
 	struct status *status;
 	struct desired_config desired;
-	char *zone; /* of this node, for `desired` */
+	char *zone;                 /* of this node, for `desired` */
+	char interface_glob[20];    /* for be_config */
+	struct ip_prefix *pod_nets; /* of this node, with NodeCIDR */
 
 	const struct backend_ops *ops;
 	struct backend *be;
@@ -155,6 +160,25 @@ static void set_zone(struct sync *sync, const char *zone)
 	cache_mark_placed(sync->cache);
 }
 
+/* With NodeCIDR: who is in the cluster is this node's pods. */
+static void set_pod_nets(struct sync *sync, const struct node *node)
+{
+	struct ip_prefix *nets, *old = sync->pod_nets;
+
+	if (sync->options.detect_local != LOCAL_NODE_CIDR || !sync->be ||
+	    !sync->ops->set_local_nets)
+		return;
+	nets = calloc(node->n_pod_cidrs + 1, sizeof(*nets));
+	if (!nets)
+		return;
+	if (node->n_pod_cidrs)
+		memcpy(nets, node->pod_cidrs, node->n_pod_cidrs * sizeof(*nets));
+	sync->pod_nets = nets;
+	if (sync->ops->set_local_nets(sync->be, nets, node->n_pod_cidrs) < 0)
+		log_error("out of memory, the pods' networks are not known", "");
+	free(old);
+}
+
 static void own_node_changed(struct sync *sync, const struct node *node)
 {
 	struct ip_addr addrs[2] = {0};
@@ -168,6 +192,7 @@ static void own_node_changed(struct sync *sync, const struct node *node)
 	if (sync->be && sync->ops->set_node_addrs)
 		sync->ops->set_node_addrs(sync->be, addrs);
 	set_zone(sync, node->zone);
+	set_pod_nets(sync, node);
 }
 
 static void sink_put(void *ctx, union object *object)
@@ -584,6 +609,41 @@ static bool needs_backend(const struct options *options)
 	return options->print != PRINT_OBJECTS && options->print != PRINT_MODEL;
 }
 
+/* Who is in the cluster; with NodeCIDR that is told by the Node object, later. */
+static void set_locality(struct sync *sync)
+{
+	const struct options *options = &sync->options;
+	struct backend_config *config = &sync->be_config;
+
+	switch (options->detect_local) {
+	case LOCAL_CLUSTER_CIDR:
+		config->local_nets = options->cluster_nets;
+		config->n_local_nets = options->n_cluster_nets;
+		break;
+	case LOCAL_NODE_CIDR:
+		break;
+	case LOCAL_BRIDGE:
+		config->local_interface = options->bridge;
+		break;
+	case LOCAL_PREFIX:
+		snprintf(sync->interface_glob, sizeof(sync->interface_glob), "%s*",
+			 options->interface_prefix);
+		config->local_interface = sync->interface_glob;
+		break;
+	}
+}
+
+/* A masqueraded flow from a port that is a node port, too, would get answers that belong to others:
+ * the larger part of the ports beside the node ports. */
+static void set_snat_ports(struct sync *sync)
+{
+	unsigned below = NODE_PORT_FIRST - 1024, above = UINT16_MAX - NODE_PORT_LAST;
+	struct backend_config *config = &sync->be_config;
+
+	config->snat_port_min = (uint16_t)(above >= below ? NODE_PORT_LAST + 1 : 1024);
+	config->snat_port_max = (uint16_t)(above >= below ? UINT16_MAX : NODE_PORT_FIRST - 1);
+}
+
 static int open_backend(struct sync *sync, struct err *err)
 {
 	const struct options *options = &sync->options;
@@ -602,14 +662,26 @@ static int open_backend(struct sync *sync, struct err *err)
 	};
 	sync->be_config = (struct backend_config){
 		.scheduler = options->scheduler,
-		.local_nets = options->cluster_nets,
-		.n_local_nets = options->n_cluster_nets,
+		.masquerade_all = options->masquerade_all,
+		.nodeport_nets = options->nodeport_nets,
+		.n_nodeport_nets = options->n_nodeport_nets,
+		.nodeport_primary = options->nodeport_primary,
+		.strict_arp = options->strict_arp,
+		.exclude_nets = options->exclude_nets,
+		.n_exclude_nets = options->n_exclude_nets,
+		.timeout_tcp_sec = (uint32_t)(options->tcp_ms / 1000),
+		.timeout_tcp_fin_sec = (uint32_t)(options->tcp_fin_ms / 1000),
+		.timeout_udp_sec = (uint32_t)(options->udp_ms / 1000),
 		.drain_ms = options->drain_ms,
 		.audit_ms = options->audit_ms,
 		.shuffle_seed = util_hash(UTIL_HASH_SEED, name, strlen(name)),
 		.run_dir = options->run_dir,
 		.read_only = options->print != PRINT_NONE,
 	};
+	set_locality(sync);
+	set_snat_ports(sync);
+	if (!sync->be_config.read_only && !options->cleanup)
+		conntrack_setup(&options->conntrack);
 	return sync->ops->open(&sync->be_config, &sync->env, &sync->be, err);
 }
 
@@ -673,8 +745,8 @@ int sync_run(struct sync *sync)
 {
 	if (sync->be && !sync->options.print && !sync->options.cleanup)
 		start_polls(sync);
-	if (!sync->options.cluster_nets[0].addr.family && !sync->options.print &&
-	    !sync->options.cleanup)
+	if (sync->options.detect_local == LOCAL_CLUSTER_CIDR && !sync->options.n_cluster_nets &&
+	    !sync->options.print && !sync->options.cleanup)
 		log_info("no --cluster-cidr: clients from outside the cluster keep their address",
 			 "");
 	wake(sync);
@@ -707,5 +779,6 @@ void sync_close(struct sync *sync)
 	free(sync->dirty);
 	free(sync->changed);
 	free(sync->zone);
+	free(sync->pod_nets);
 	free(sync);
 }
