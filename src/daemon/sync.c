@@ -723,6 +723,7 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 	sync->desired.place.node_name = sync->options.node_name;
 	sync->opened_ms = boottime_ms(NULL);
 	sync->cache = cache_new();
+	sync->desired.cache = sync->cache;
 	sync->model = model_new();
 	sync->status = status_new();
 	sync->claims = claims_new(on_claim_waits, sync);

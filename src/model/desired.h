@@ -14,6 +14,7 @@
 
 struct desired_config {
 	struct endpoints_place place;
+	const struct cache *cache; /* whose addresses others are; NULL = nobody is asked */
 };
 
 struct svc_want {
