@@ -141,12 +141,18 @@ static void add_cluster_ip(struct decoder *d, const struct field_path *path, con
 
 	if (cJSON_IsString(node) && strcmp(node->valuestring, "None") == 0) {
 		svc->headless = true;
+		if (addr_is_set(&svc->cluster_ips[0]))
+			field_complain(d, path, node, "must not be None beside an address");
 		return;
 	}
 	if (cJSON_IsString(node) && !*node->valuestring)
 		return;
 	if (!field_usable_addr(d, path, node, &addr))
 		return;
+	if (svc->headless) {
+		field_complain(d, path, node, "must not be an address beside None");
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(svc->cluster_ips); i++) {
 		if (addr_is_set(&svc->cluster_ips[i]) && addr_equal(&svc->cluster_ips[i], &addr))
 			return;
@@ -199,6 +205,8 @@ static void decode_families(struct decoder *d, const struct field_path *spec, co
 			svc->families[path.index] = AF_INET6;
 		else
 			field_complain_type(d, &path, item, "IPv4 or IPv6");
+		if (path.index && svc->families[1] && svc->families[0] == svc->families[1])
+			field_complain(d, &path, item, "%s is there twice", text);
 		path.index++;
 	}
 }

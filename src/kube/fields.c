@@ -226,8 +226,7 @@ bool field_usable_addr(struct decoder *d, const struct field_path *path, const c
 		return false;
 	why = addr_unusable(ret_addr);
 	if (why)
-		field_complain(d, path, node, "must not be a %s address, is %.60s", why,
-			       node->valuestring);
+		field_complain(d, path, node, "must not be %s, is %.60s", why, node->valuestring);
 	return !why;
 }
 
