@@ -49,6 +49,7 @@ struct pic_binding {
 	bool unsure;   /* an answer was lost: it may be bound or not, by this source or another */
 	bool elem_vip; /* has its element in `vips` */
 	bool dirty;    /* in picture.dirty_bindings */
+	bool printed, elem_printed; /* in a plan that is printed: it is there already */
 	uint8_t seen;
 	size_t refs;    /* our virtual servers at this address */
 	size_t leaving; /* of these, how many go in the present slice */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "engine.h"
 #include "rig.h"
 
 #define A    "10.244.1.2"
@@ -572,6 +573,44 @@ static void plan_is_what_step_would_do(void **state)
 	assert_int_equal(rig->fake->writes, before);
 }
 
+/* The helper table too; and an address of two frontends is bound once. */
+static void plan_of_an_empty_kernel(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key keys[] = {rig_key("10.96.0.1:80/TCP"), rig_key("10.96.0.1:81/TCP")};
+	struct ip_prefix nets[3];
+	cleanup_free char *text = NULL;
+	struct err err = {0};
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	prefix_parse("10.244.0.0/16", &nets[0]);
+	prefix_parse("fd00:244::/64", &nets[1]);
+	prefix_parse("10.245.0.0/16", &nets[2]);
+	rig->config.local_nets = nets;
+	rig->config.n_local_nets = ARRAY_SIZE(nets);
+	rig->config.read_only = true;
+	rig_put(rig, "10.96.0.1:80/TCP", "");
+	rig_put(rig, "10.96.0.1:81/TCP", "");
+	assert_int_equal(ipvs_backend_open_on(fake_kernel(rig->fake), &rig->config, &rig->env,
+					      &rig->be, &err),
+			 0);
+	while (ipvs_backend_ops.read(rig->be, 1000000, &err) > 0)
+		;
+	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, keys, ARRAY_SIZE(keys)), 0);
+	assert_int_equal(ipvs_backend_ops.print_plan(rig->be, rig->model, out), 0);
+	fclose(out);
+	assert_string_equal(text, "load table ip vipd local_nets=10.244.0.0/16,10.245.0.0/16\n"
+				  "add elem vips 10.96.0.1\n"
+				  "add elem services 10.96.0.1 TCP 80\n"
+				  "add elem refused 10.96.0.1 TCP 80\n"
+				  "add elem services 10.96.0.1 TCP 81\n"
+				  "add elem refused 10.96.0.1 TCP 81\n"
+				  "add service 10.96.0.1:80/TCP rr flags=0x0 timeout=0\n"
+				  "add service 10.96.0.1:81/TCP rr flags=0x0 timeout=0\n"
+				  "add binding 10.96.0.1 src=192.0.2.1\n");
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -604,6 +643,7 @@ int main(void)
 		TEST(rules_that_do_not_load_are_tried_again),
 		TEST(node_address_that_changes_moves_the_bindings),
 		TEST(plan_is_what_step_would_do),
+		TEST(plan_of_an_empty_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
