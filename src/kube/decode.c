@@ -592,20 +592,24 @@ static const struct {
 	{"v1", "Node", OBJ_NODE},
 };
 
-static bool kind_of(const cJSON *tree, enum obj_kind *ret_kind)
+/* -ENOENT: not one of ours. One of ours without an apiVersion is not left out unseen. */
+static int kind_of(const cJSON *tree, const char *origin, enum obj_kind *ret_kind, struct err *err)
 {
 	const cJSON *version = field_get(tree, "apiVersion"), *kind = field_get(tree, "kind");
 
-	if (!cJSON_IsString(version) || !cJSON_IsString(kind))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (strcmp(kinds[i].kind, kind->valuestring) == 0 &&
-		    strcmp(kinds[i].api_version, version->valuestring) == 0) {
-			*ret_kind = kinds[i].number;
-			return true;
-		}
+	for (size_t i = 0; cJSON_IsString(kind) && i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].kind, kind->valuestring) != 0)
+			continue;
+		if (!version)
+			return err_set(err, -EINVAL, "%s:%d: %s: apiVersion is missing", origin,
+				       tree->valueint, kinds[i].kind);
+		if (!cJSON_IsString(version) ||
+		    strcmp(kinds[i].api_version, version->valuestring) != 0)
+			break;
+		*ret_kind = kinds[i].number;
+		return 0;
 	}
-	return false;
+	return -ENOENT;
 }
 
 static void decode_body(struct decoder *d, const cJSON *tree, union object *object)
@@ -646,13 +650,15 @@ int decode_object(const cJSON *tree, const char *origin, union object **ret_obje
 	struct decoder d = {.origin = origin, .name = "?", .err = err ? err : &discard};
 	union object *object;
 	enum obj_kind kind;
+	int rc;
 
 	*ret_object = NULL;
 	if (!cJSON_IsObject(tree))
 		return err_set(err, -EINVAL, "%s:%d: must be a mapping with apiVersion and kind",
 			       origin, tree->valueint);
-	if (!kind_of(tree, &kind))
-		return 0;
+	rc = kind_of(tree, origin, &kind, err);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
 	object = calloc(1, object_size(kind));
 	if (!object)
 		return err_set(err, -ENOMEM, "%s: no memory", origin);

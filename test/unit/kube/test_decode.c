@@ -375,7 +375,8 @@ static void test_other_kinds(void **state)
 	(void)state;
 	CHECK({OBJECT("ConfigMap") "data: 7", ""}, {"apiVersion: v2\nkind: Service\nspec: 7", ""},
 	      {"apiVersion: serving.knative.dev/v1\nkind: Service\nspec: 7", ""},
-	      {"kind: Service", ""}, {"{}", ""},
+	      {"kind: Service", "f:1: Service: apiVersion is missing"}, {"kind: Deployment", ""},
+	      {"kind: Service\napiVersion: 1", ""}, {"{}", ""},
 	      {"[]", "f:1: must be a mapping with apiVersion and kind"},
 	      {"text", "f:1: must be a mapping with apiVersion and kind"});
 }
@@ -391,6 +392,21 @@ static void test_several_errors(void **state)
 	       "integer from 1 to 65535, is the string \"z\"; f:8: Service default/a: "
 	       "spec.ports[1]: name is missing: with several ports each needs one; f:5: Service "
 	       "default/a: spec.clusterIP: must be an IP address, is \"x\""});
+}
+
+/* What does not fit is left out whole, and said to be. */
+static void test_more_errors_than_fit(void **state)
+{
+	(void)state;
+	CHECK({SERVICE
+	       "spec: {ports: [{port: 0}, {port: 0}, {port: 0}, {port: 0}, {port: 0}, {port: 0}]}",
+	       "f:4: Service default/a: spec.ports[0].port: must be an integer from 1 to 65535, is "
+	       "the number 0; f:4: Service default/a: spec.ports[0]: name is missing: with several "
+	       "ports each needs one; f:4: Service default/a: spec.ports[1].port: must be an "
+	       "integer from 1 to 65535, is the number 0; f:4: Service default/a: spec.ports[1]: "
+	       "name is missing: with several ports each needs one; f:4: Service default/a: "
+	       "spec.ports[2].port: must be an integer from 1 to 65535, is the number 0; and "
+	       "more"});
 }
 
 /* The last of equal keys counts; null is as good as nothing. */
@@ -410,7 +426,7 @@ int main(void)
 		cmocka_unit_test(test_slices),         cmocka_unit_test(test_endpoints),
 		cmocka_unit_test(test_pods),           cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_other_kinds),    cmocka_unit_test(test_several_errors),
-		cmocka_unit_test(test_twice_and_null),
+		cmocka_unit_test(test_twice_and_null), cmocka_unit_test(test_more_errors_than_fit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

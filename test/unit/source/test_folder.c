@@ -323,6 +323,9 @@ static void lists(void **state)
 		/* Objects inside something else belong to that thing, not to the cluster. */
 		{"kind: Catalogue\nitems:\n- " POD("a"), ":; +1"},
 		{"items:\n- " POD("a"), ":; +1"},
+		{"apiVersion: v1\nkind: List\nitems: null\n", ":;"},
+		{"apiVersion: v1\nkind: List\nitems: {kind: Pod}\n",
+		 ": error DIR/a.yaml:3: List: items: must be a list"},
 		{"%YAML 1.1\n---\n" POD("a") "---\nkind: Catalogue\nitems:\n- " POD(
 			 "b") "---\n" POD("c"),
 		 ": Pod default/a Pod default/c; +1"},
