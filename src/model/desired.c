@@ -145,7 +145,11 @@ static int candidate_cmp(const void *a, const void *b)
 	/* D7, made independent of the order of slices: running before terminating, ready first */
 	if (x->terminating != y->terminating)
 		return x->terminating ? 1 : -1;
-	return (int)y->ready - (int)x->ready;
+	if (x->ready != y->ready)
+		return x->ready ? -1 : 1;
+	if (x->serving != y->serving)
+		return x->serving ? -1 : 1;
+	return (int)y->local - (int)x->local;
 }
 
 /* D7: one candidate an address and port. */
