@@ -573,6 +573,54 @@ static void plan_is_what_step_would_do(void **state)
 	assert_int_equal(rig->fake->writes, before);
 }
 
+/* What a dump does not show is asked for by its key before it counts as gone. */
+static void hole_in_a_dump(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t writes;
+
+	some_services(rig);
+	rig_open(rig);
+	writes = rig->fake->writes;
+	rig->fake->hidden = rig_key(WEB);
+	for (int i = 0; i < 3; i++)
+		rig_pass(rig, 31000);
+	assert_true(rig_counter(rig, "audits ") >= 3);
+	assert_int_equal(rig_counter(rig, "drift "), 0);
+	assert_int_equal(rig->fake->writes, writes);
+	rig_assert_settled(rig);
+}
+
+/* Its Service is told by the audit that saw it, not when refusals are tried again. */
+static void address_freed_by_a_foreign_server(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key key = rig_key(WEB);
+
+	fake_foreign_add(rig->fake, &key, "wlc");
+	rig->config.audit_ms = 3000;
+	rig_put(rig, WEB, A);
+	rig_open(rig);
+	assert_int_equal(rig_report(rig, &key)->outcome, R_REFUSED);
+	fake_del_service(rig->fake, &key);
+	rig_pass(rig, 4000);
+	assert_int_equal(rig_report(rig, &key)->outcome, R_DONE);
+	rig_assert_settled(rig);
+}
+
+/* Not the first address there is, but the one that the node's object has. */
+static void bindings_take_the_node_address(void **state)
+{
+	struct rig *rig = *state;
+
+	addr_parse("192.0.2.50", &rig->fake->addrs[1]);
+	rig->config.node_addr[0] = rig->fake->addrs[1];
+	rig_put(rig, WEB, A);
+	rig_open(rig);
+	assert_int_equal(rig->fake->n_bindings, 1);
+	assert_true(addr_equal(&rig->fake->bindings[0].src, &rig->fake->addrs[1]));
+}
+
 /* The helper table too; and an address of two frontends is bound once. */
 static void plan_of_an_empty_kernel(void **state)
 {
@@ -644,6 +692,9 @@ int main(void)
 		TEST(node_address_that_changes_moves_the_bindings),
 		TEST(plan_is_what_step_would_do),
 		TEST(plan_of_an_empty_kernel),
+		TEST(hole_in_a_dump),
+		TEST(address_freed_by_a_foreign_server),
+		TEST(bindings_take_the_node_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
