@@ -126,7 +126,7 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 	dest = picture_dest(svc, &want->addr, want->port);
 	if (op->verb == KV_DEL) {
 		if (dest)
-			picture_dest_drop(&be->pic, svc, dest);
+			engine_dest_gone(be, svc, dest);
 		return;
 	}
 	if (!dest)

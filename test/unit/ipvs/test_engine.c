@@ -573,6 +573,57 @@ static void plan_is_what_step_would_do(void **state)
 	assert_int_equal(rig->fake->writes, before);
 }
 
+/* A ledger that has grown is written anew; the restart after it still knows everything. */
+static void restart_after_a_long_time(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t writes;
+
+	some_services(rig);
+	rig_open(rig);
+	for (int i = 0; i < 3000; i++) { /* two lines each */
+		rig_put(rig, WEB, i % 2 ? A " " B : A " " C);
+		rig_work(rig);
+	}
+	rig_put(rig, WEB, A " " B);
+	rig_work(rig);
+	rig_pass(rig, 61000);
+	writes = rig->fake->writes;
+	rig_restart(rig);
+	assert_int_equal(rig->fake->writes, writes);
+	assert_int_equal(rig_counter(rig, "rules_loads "), 0);
+	rig_assert_settled(rig);
+}
+
+/* One that drained, went, and came again has nothing of its old deadline after a restart. */
+static void deadline_of_a_former_life(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key web = rig_key(WEB);
+	uint64_t writes;
+
+	rig_put(rig, WEB, A " " B);
+	rig_open(rig);
+	rig_put(rig, WEB, A); /* idle: gone at once */
+	rig_work(rig);
+	assert_null(fake_dest(rig->fake, &web, B));
+	rig_put(rig, WEB, A " " B);
+	rig_work(rig);
+	rig_pass(rig, 61000);
+	writes = rig->fake->writes;
+	rig_restart(rig);
+	assert_int_equal(rig->fake->writes, writes);
+	rig_close(rig);
+	fake_dest(rig->fake, &web, B)->active_conns = 1;
+	rig_put(rig, WEB, A); /* removed while we were down: it drains from now */
+	rig_open(rig);
+	assert_non_null(fake_dest(rig->fake, &web, B));
+	assert_int_equal(fake_dest(rig->fake, &web, B)->weight, 0);
+	fake_dest(rig->fake, &web, B)->active_conns = 0;
+	rig_pass(rig, 61000);
+	rig_assert_settled(rig);
+}
+
 /* What a dump does not show is asked for by its key before it counts as gone. */
 static void hole_in_a_dump(void **state)
 {
@@ -692,6 +743,8 @@ int main(void)
 		TEST(node_address_that_changes_moves_the_bindings),
 		TEST(plan_is_what_step_would_do),
 		TEST(plan_of_an_empty_kernel),
+		TEST(restart_after_a_long_time),
+		TEST(deadline_of_a_former_life),
 		TEST(hole_in_a_dump),
 		TEST(address_freed_by_a_foreign_server),
 		TEST(bindings_take_the_node_address),
