@@ -209,6 +209,8 @@ static void changes_of_files(void **state)
 	expect(files, &known, "");
 	files_replace(files, "b.yaml", POD("b2"));
 	expect(files, &known, "b.yaml: Pod default/b2;\n");
+	files_age(files, "b.yaml");
+	expect(files, &known, "b.yaml: (as before) Pod default/b2;\n");
 	files_replace(files, "b.yaml", POD("b3")); /* same size; the inode tells */
 	files_age(files, "b.yaml");
 	expect(files, &known, "b.yaml: Pod default/b3;\n");
