@@ -331,7 +331,7 @@ static const struct flag *find_flag(const char *name, size_t len)
 static int parse_flag(int argc, char **argv, int *at, struct options *options, struct err *err)
 {
 	const char *arg = argv[*at];
-	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : 1);
+	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : *arg == '-');
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	const struct flag *flag;
