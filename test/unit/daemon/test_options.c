@@ -167,6 +167,18 @@ static void durations(void **state)
 	}
 }
 
+static void an_empty_argument(void **state)
+{
+	char *argv[] = {(char[]){"vipd"}, (char[]){"--manifests=d"}, calloc(1, 1), NULL};
+	struct options options;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(options_parse(3, argv, &options, &err), -EINVAL);
+	assert_string_equal(err.text, "unknown argument \"\"; see vipd --help");
+	free(argv[2]);
+}
+
 static void wrong_values(void **state)
 {
 	(void)state;
@@ -219,7 +231,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(defaults),     cmocka_unit_test(every_flag),
 		cmocka_unit_test(durations),    cmocka_unit_test(ways_to_say_it),
-		cmocka_unit_test(wrong_values), cmocka_unit_test(node_names),
+		cmocka_unit_test(wrong_values), cmocka_unit_test(an_empty_argument),
+		cmocka_unit_test(node_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
