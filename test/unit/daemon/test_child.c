@@ -145,7 +145,7 @@ static void output_without_end(void **state)
 	struct ended ended = run(argv, "", 0, LONG_MS);
 
 	(void)state;
-	assert_int_equal(ended.status, 128 + SIGPIPE);
+	assert_int_not_equal(ended.status, 0); /* SIGPIPE, or an error told by itself */
 	assert_in_range(ended.len, CHILD_OUTPUT_MAX - (1 << 20), CHILD_OUTPUT_MAX);
 	free(ended.output);
 }
