@@ -648,8 +648,8 @@ int decode_object(const cJSON *tree, const char *origin, union object **ret_obje
 {
 	struct err discard;
 	struct decoder d = {.origin = origin, .name = "?", .err = err ? err : &discard};
+	enum obj_kind kind = OBJ_KIND_COUNT;
 	union object *object;
-	enum obj_kind kind;
 	int rc;
 
 	*ret_object = NULL;
