@@ -141,7 +141,7 @@ static void outputs_held_open(void **state)
 
 static void output_without_end(void **state)
 {
-	static const char *const argv[] = {"cat", "/dev/zero", NULL};
+	static const char *const argv[] = {"head", "-c", "100M", "/dev/zero", NULL};
 	struct ended ended = run(argv, "", 0, LONG_MS);
 
 	(void)state;
