@@ -87,6 +87,20 @@ void engine_drop_service(struct backend *be, struct pic_service *svc)
 	picture_service_drop(&be->pic, svc);
 }
 
+/* A line about a destination that is gone would be believed when it is made again. */
+void engine_dest_gone(struct backend *be, struct pic_service *svc, struct pic_dest *dest)
+{
+	if (dest->deadline_ms)
+		ledger_drain(be->ledger, &svc->key, &dest->addr, dest->port, 0);
+	picture_dest_drop(&be->pic, svc, dest);
+}
+
+void engine_dests_gone(struct backend *be, struct pic_service *svc)
+{
+	while (svc->n)
+		engine_dest_gone(be, svc, &svc->dests[svc->n - 1]);
+}
+
 /* ---- the static rules ---- */
 
 static void rules_done(void *arg, const struct child_result *result)

@@ -131,6 +131,9 @@ void engine_unit_drop(struct backend *be, struct unit *unit);
 void engine_drop_service(struct backend *be, struct pic_service *svc);
 /* What somebody removed: its element is not there any more, and what it belongs to is marked. */
 void engine_elem_gone(struct backend *be, const struct kelem *elem);
+/* The kernel has it, or all of them, no more: nor has the picture, nor does the ledger name it. */
+void engine_dest_gone(struct backend *be, struct pic_service *svc, struct pic_dest *dest);
+void engine_dests_gone(struct backend *be, struct pic_service *svc);
 
 /* rules: starts the child that loads them; true when the family's rules stand. */
 bool engine_rules_ready(struct backend *be, struct rules *rules);

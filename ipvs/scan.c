@@ -333,7 +333,7 @@ static void service_lost(struct backend *be, struct pic_service *svc)
 		return;
 	}
 	svc->present = false;
-	picture_dests_clear(&be->pic, svc);
+	engine_dests_gone(be, svc);
 	drifted(be, &key, "virtual server removed by somebody else, restored");
 }
 
@@ -409,7 +409,7 @@ static bool take_dests(struct backend *be, struct pic_service *svc)
 			i++;
 			continue;
 		}
-		picture_dest_drop(&be->pic, svc, &svc->dests[i]);
+		engine_dest_gone(be, svc, &svc->dests[i]);
 		changed = true;
 	}
 	for (size_t i = 0; i < be->scan.n_dests; i++) {
@@ -470,7 +470,7 @@ int scan_reread(struct backend *be, const struct fe_key *key, bool usurped)
 	if (rc == -ESRCH) {
 		if (svc) {
 			svc->present = false;
-			picture_dests_clear(&be->pic, svc);
+			engine_dests_gone(be, svc);
 		}
 		return 0;
 	}

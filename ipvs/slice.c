@@ -175,7 +175,7 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 	dest = picture_dest(svc, &want->addr, want->port);
 	if (op->verb == KV_DEL) {
 		if (dest)
-			picture_dest_drop(&be->pic, svc, dest);
+			engine_dest_gone(be, svc, dest);
 		return;
 	}
 	if (!dest)
@@ -790,14 +790,59 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 			     (be->pic.dirty_bindings || be->pic.dirty_addrs));
 }
 
+static void print_rules(const struct backend *be, FILE *out)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	for (int i = 0; i < 2; i++) {
+		const struct rules *rules = &be->rules[i];
+		const char *separator = " local_nets=";
+
+		if (!rules->used || rules->state == RULES_READY)
+			continue;
+		fprintf(out, "load table %s " HELPER_TABLE,
+			rules->family == AF_INET ? "ip" : "ip6");
+		for (size_t n = 0; n < be->config.n_local_nets; n++) {
+			const struct ip_prefix *net = &be->config.local_nets[n];
+
+			if (net->addr.family != rules->family)
+				continue;
+			fprintf(out, "%s%s", separator, prefix_format(net, text));
+			separator = ",";
+		}
+		fputc('\n', out);
+	}
+}
+
+/* Every frontend of an address asks for its binding and its element in `vips`, so that it knows
+ * what became of them; the first has made them for all. */
+static bool made_before(struct backend *be, const struct kop *op)
+{
+	bool elem = op->table == KT_ELEM && op->elem.set == KSET_VIPS, before, *printed;
+	struct ip_addr vip = elem ? addr_make(op->elem.family, op->elem.key) : op->binding.vip;
+	struct pic_binding *binding =
+		elem || op->table == KT_BINDING ? picture_binding(&be->pic, &vip) : NULL;
+
+	if (!binding)
+		return false;
+	printed = elem ? &binding->elem_printed : &binding->printed;
+	before = *printed;
+	*printed = true;
+	return before;
+}
+
 int slice_print(struct backend *be, const struct model *model, FILE *out)
 {
 	int rc = build(be, model, SIZE_MAX, UINT64_MAX);
 
+	if (rc == 0)
+		print_rules(be, out);
 	for (int phase = 0; rc == 0 && phase < PH_COUNT; phase++) {
 		const struct phase_ops *list = &be->plan.phase[phase];
 
 		for (size_t i = 0; i < list->n; i++) {
+			if (made_before(be, &list->ops[i]))
+				continue;
 			kop_print(&list->ops[i], out);
 			fputc('\n', out);
 		}

@@ -63,30 +63,44 @@ static void set_up_heap(void)
 	mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
-static int run(const struct options *options)
+static int cannot_start(const struct err *err)
+{
+	char text[2 * sizeof(err->text)];
+
+	log_error("cannot start", "error=%s", log_quote(err->text, text, sizeof(text)));
+	return 1;
+}
+
+static int run_loop(const struct options *options)
 {
 	struct err err = {0};
 	struct sync *sync;
 	uv_loop_t loop;
-	int lock = -1, exit_code;
+	int exit_code;
 
-	if (!options->print) {
-		lock = lock_run_dir(options->run_dir, &err);
-		if (lock < 0) {
-			log_error("cannot start", "error=\"%s\"", err.text);
-			return 1;
-		}
-	}
 	uv_loop_init(&loop);
 	if (sync_open(&loop, options, &sync, &err) < 0) {
-		log_error("cannot start", "error=\"%s\"", err.text);
-		return 1;
+		exit_code = cannot_start(&err);
+	} else {
+		exit_code = sync_run(sync);
+		sync_close(sync);
 	}
-	exit_code = sync_run(sync);
-	sync_close(sync);
 	uv_loop_close(&loop);
-	if (lock >= 0)
-		close(lock);
+	return exit_code;
+}
+
+static int run(const struct options *options)
+{
+	struct err err = {0};
+	int lock, exit_code;
+
+	if (options->print)
+		return run_loop(options);
+	lock = lock_run_dir(options->run_dir, &err);
+	if (lock < 0)
+		return cannot_start(&err);
+	exit_code = run_loop(options);
+	close(lock);
 	return exit_code;
 }
 

@@ -351,38 +351,47 @@ static int take_verbosity(struct options *options, const char *value, struct err
 	return 0;
 }
 
+/* A switch is on unless it is said to be false. */
+static bool is_on(const char *value)
+{
+	return strcmp(value, "false") != 0;
+}
+
 static int take_once(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->once = true;
+	(void)err;
+	options->once = is_on(value);
 	return 0;
 }
 
 static int take_dry_run(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->print = PRINT_PLAN;
+	(void)err;
+	if (is_on(value))
+		options->print = PRINT_PLAN;
+	else if (options->print == PRINT_PLAN)
+		options->print = PRINT_NONE;
 	return 0;
 }
 
 static int take_cleanup(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->cleanup = true;
+	(void)err;
+	options->cleanup = is_on(value);
 	return 0;
 }
 
 static int take_help(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->help = true;
+	(void)err;
+	options->help = is_on(value);
 	return 0;
 }
 
 static int take_version(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->version = true;
+	(void)err;
+	options->version = is_on(value);
 	return 0;
 }
 
@@ -492,7 +501,7 @@ static const struct flag *find_flag(const char *name, size_t len)
 static int parse_flag(int argc, char **argv, int *at, struct options *options, struct err *err)
 {
 	const char *arg = argv[*at];
-	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : 1);
+	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : *arg == '-');
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	const struct flag *flag;
@@ -509,9 +518,8 @@ static int parse_flag(int argc, char **argv, int *at, struct options *options, s
 			return err_set(err, -EINVAL, "--%s needs a value: --%s=%s", flag->name,
 				       flag->name, flag->value_name);
 		value = argv[++*at];
-	} else if (!flag->value_name && value && strcmp(value, "true") != 0) {
-		if (strcmp(value, "false") == 0)
-			return 0;
+	} else if (!flag->value_name && value && strcmp(value, "true") != 0 &&
+		   strcmp(value, "false") != 0) {
 		return err_set(err, -EINVAL, "--%s takes no value but true or false", flag->name);
 	}
 	if (flag->take(options, value ? value : "", err) < 0)

@@ -99,6 +99,18 @@ static bool is_list(const cJSON *tree)
 	return len >= 4 && strcmp(kind->valuestring + len - 4, "List") == 0;
 }
 
+/* `kubectl get -o yaml` gives a List; a mapping where its elements belong would be lost unseen. */
+static int check_items(const struct doc_reader *reader, const cJSON *tree)
+{
+	const cJSON *kind = tree_get(tree, "kind"), *items = tree_get(tree, "items");
+
+	if (!items || cJSON_IsNull(items) || cJSON_IsArray(items) ||
+	    strcmp(kind->valuestring, "List") != 0)
+		return 0;
+	return err_set(reader->err, -EINVAL, "%s:%d: List: items: must be a list", reader->path,
+		       tree_line(items));
+}
+
 /* Objects inside something that is no List belong to that thing. */
 static void drop_elements(struct doc_reader *reader)
 {
@@ -119,6 +131,8 @@ static int take_tree(cJSON *tree, bool item, void *arg)
 
 	if (rc == 0 && !item && !list && tree_get(tree, "items"))
 		drop_elements(reader);
+	if (rc == 0 && list)
+		rc = check_items(reader, tree);
 	if (rc == 0 && !object)
 		reader->others += !list;
 	cJSON_Delete(tree);
