@@ -451,6 +451,13 @@ int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *
 	return select_pods(cache, entry->service, ret_inputs);
 }
 
+const struct service *cache_service(const struct cache *cache, const char *key)
+{
+	const struct svc_entry *entry = svc_find(cache, key);
+
+	return entry ? entry->service : NULL;
+}
+
 const struct node *cache_node(const struct cache *cache, const char *name)
 {
 	const struct obj_entry *entry = obj_find(cache, OBJ_NODE, "", name);
