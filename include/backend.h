@@ -71,6 +71,9 @@ struct backend; /* each backend's own */
 
 struct backend_ops {
 	const char *name; /* the value of --proxy-mode */
+	/* step() may be called before mark() was given NULL: then what the model does not have yet
+	 * is left alone. */
+	bool steps_early;
 
 	/* Checks what the kernel and the node can do, opens what is kept open; unless read_only,
 	 * sets the sysctls that the mode needs, and logs each that it changed. On failure `err`

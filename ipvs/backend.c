@@ -70,6 +70,22 @@ struct unit *engine_pop(struct backend *be)
 	return unit;
 }
 
+void engine_put_off(struct backend *be, struct unit *unit)
+{
+	unit->queued = true;
+	unit->next = be->later;
+	be->later = unit;
+}
+
+void engine_model_is_whole(struct backend *be)
+{
+	*be->queue_tail = be->later;
+	while (*be->queue_tail)
+		be->queue_tail = &(*be->queue_tail)->next;
+	be->later = NULL;
+	be->model_whole = true;
+}
+
 void engine_unit_drop(struct backend *be, struct unit *unit)
 {
 	if (unit->queued)
@@ -414,6 +430,7 @@ static int mark_picture(struct backend *be)
 	struct pic_entrance *entrance, *next_entrance;
 	struct pic_addr *addr, *next_addr;
 
+	engine_model_is_whole(be);
 	HASH_ITER (hh, be->pic.entrances, entrance, next_entrance)
 		if (!engine_mark(be, &entrance->key))
 			return -ENOMEM;
@@ -693,11 +710,12 @@ static void ipvs_print_counters(struct backend *be, FILE *out)
 	fprintf(out,
 		"kernel_writes %" PRIu64 "\nslices %" PRIu64 "\noperations %" PRIu64
 		"\nfailures %" PRIu64 "\naudits %" PRIu64 "\ndrift %" PRIu64
-		"\nrules_loads %" PRIu64 "\nservices %u\ndrains %zu\n",
+		"\nrules_loads %" PRIu64 "\nlower_us %" PRIu64 "\nkernel_us %" PRIu64
+		"\nservices %u\ndrains %zu\n",
 		be->kernel.ops->writes(be->kernel.ctx), be->counters.slices,
 		be->counters.operations, be->counters.failures, be->counters.audits,
-		be->counters.drift, be->counters.rules_loads, HASH_COUNT(be->pic.services),
-		be->pic.drains);
+		be->counters.drift, be->counters.rules_loads, be->counters.lower_us,
+		be->counters.kernel_us, HASH_COUNT(be->pic.services), be->pic.drains);
 }
 
 /* ---- cleanup ---- */
@@ -779,6 +797,7 @@ static int ipvs_cleanup(struct backend *be, struct err *err)
 
 const struct backend_ops ipvs_backend_ops = {
 	.name = "ipvs",
+	.steps_early = true,
 	.open = ipvs_open,
 	.close = ipvs_close,
 	.read = ipvs_read,

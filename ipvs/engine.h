@@ -81,6 +81,8 @@ struct scan {
 
 struct engine_counters {
 	uint64_t slices, operations, audits, drift, rules_loads, failures;
+	uint64_t lower_us;  /* comparing and planning */
+	uint64_t kernel_us; /* changes: putting messages together, and what the kernel does */
 };
 
 struct backend {
@@ -92,6 +94,8 @@ struct backend {
 	struct ledger *ledger;
 	struct unit *units;
 	struct unit *queue, **queue_tail;
+	bool model_whole;   /* what the model does not have is to go; before that, it may come */
+	struct unit *later; /* for then */
 	struct unit **slice_units;
 	size_t n_slice, slice_cap;
 	struct rules rules[2]; /* IPv4, IPv6 */
@@ -127,6 +131,8 @@ uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
 /* The queue. */
 struct unit *engine_mark(struct backend *be, const struct fe_key *key);
 struct unit *engine_pop(struct backend *be);
+void engine_put_off(struct backend *be, struct unit *unit); /* until the model is whole */
+void engine_model_is_whole(struct backend *be);
 void engine_unit_drop(struct backend *be, struct unit *unit);
 void engine_drop_service(struct backend *be, struct pic_service *svc);
 /* What somebody removed: its element is not there any more, and what it belongs to is marked. */

@@ -432,13 +432,11 @@ struct listener {
 	bool addrs_told, rules_told[2];
 };
 
-static void on_route(const struct nlmsghdr *msg, bool own, void *arg)
+static void on_route(const struct nlmsghdr *msg, void *arg)
 {
 	struct listener *listener = arg;
 	struct kevent event = {.kind = KE_BINDING_GONE};
 
-	if (own)
-		return;
 	if (msg->nlmsg_type == RTM_DELROUTE && route_get_binding(msg, &event.binding)) {
 		listener->fn(&event, listener->arg);
 	} else if ((msg->nlmsg_type == RTM_NEWADDR || msg->nlmsg_type == RTM_DELADDR) &&
@@ -459,13 +457,13 @@ static int on_elem_gone(const struct kelem *elem, void *arg)
 	return 0;
 }
 
-static void on_nft(const struct nlmsghdr *msg, bool own, void *arg)
+static void on_nft(const struct nlmsghdr *msg, void *arg)
 {
 	struct listener *listener = arg;
 	struct kevent event = {.kind = KE_RULES_GONE};
 	int type;
 
-	if (own || !nft_is_ours(msg, &event.family, &type))
+	if (!nft_is_ours(msg, &event.family, &type))
 		return;
 	if (type == NFT_MSG_DELSETELEM) {
 		nft_get_elems(msg, on_elem_gone, listener);

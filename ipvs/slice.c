@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "heap.h"
 #include "log.h"
 
 #define CHUNK_MIN 32
@@ -448,6 +449,8 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 	struct phase_ops *list = &be->plan.phase[phase];
 	bool transaction = phase == PH_ELEM_ADD || phase == PH_ENTER || phase == PH_LEAVE ||
 			   phase == PH_ELEM_DEL;
+	uint64_t start_us, done_us;
+	void *heap = heap_populate(NULL);
 	size_t at = 0;
 
 	if (phase == PH_ENTER)
@@ -455,9 +458,8 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 	drop_blocked(list);
 	if (phase == PH_SERVER && list->n)
 		note_ahead(be, list);
-	while (at < list->n) {
+	for (start_us = list->n ? engine_clock_us() : 0; at < list->n; start_us = done_us) {
 		size_t n = list->n - at;
-		uint64_t start_us = engine_clock_us();
 
 		if (!transaction && n > be->chunk)
 			n = be->chunk;
@@ -466,9 +468,12 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 			return;
 		}
 		be->kernel.ops->submit(be->kernel.ctx, list->ops + at, n);
+		be->counters.kernel_us += engine_clock_us() - start_us;
 		settle(be, list, at, at + n);
+		heap = heap_populate(heap);
+		done_us = engine_clock_us();
 		at += n;
-		if (engine_clock_us() - start_us > 4000)
+		if (done_us - start_us > 4000)
 			be->chunk = be->chunk / 2 > CHUNK_MIN ? be->chunk / 2 : CHUNK_MIN;
 		else if (!transaction && n == be->chunk && be->chunk < CHUNK_MAX)
 			be->chunk *= 2;
@@ -726,10 +731,13 @@ static int build(struct backend *be, const struct model *model, size_t max_ops, 
 
 	plan_reset(&be->plan);
 	be->n_slice = 0;
-	while (be->plan.n < max_ops && budget_left(&budget) && (unit = engine_pop(be)))
-		if (add_unit(be, &low, unit) < 0)
+	while (be->plan.n < max_ops && budget_left(&budget) && (unit = engine_pop(be))) {
+		if (!be->model_whole && !model_find(model, &unit->key))
+			engine_put_off(be, unit);
+		else if (add_unit(be, &low, unit) < 0)
 			return -ENOMEM;
-	if (engine_now_ms(be) >= be->aux_retry_ms)
+	}
+	if (be->model_whole && low.now_ms >= be->aux_retry_ms)
 		add_repairs(be, &low);
 	return 0;
 }
@@ -779,6 +787,7 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 	}
 	if (build(be, model, be->slice_ops, budget_us / 2) < 0)
 		return 1;
+	be->counters.lower_us += engine_clock_us() - start_us;
 	for (int phase = 0; phase < PH_COUNT; phase++)
 		run_phase(be, (enum phase)phase, start_us + budget_us);
 	for (size_t i = 0; i < be->n_slice; i++)
@@ -786,8 +795,8 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 	flush_ledger(be);
 	ledger_upkeep(be);
 	adapt(be, engine_clock_us() - start_us, budget_us);
-	return be->queue || (be->aux_retry_ms <= engine_now_ms(be) &&
-			     (be->pic.dirty_bindings || be->pic.dirty_addrs));
+	return be->queue || (be->model_whole && (be->pic.dirty_bindings || be->pic.dirty_addrs) &&
+			     be->aux_retry_ms <= engine_now_ms(be));
 }
 
 static void print_rules(const struct backend *be, FILE *out)

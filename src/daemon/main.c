@@ -3,7 +3,6 @@
  * sync, which does the rest. */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "daemon/options.h"
 #include "daemon/sync.h"
+#include "heap.h"
 #include "log.h"
 
 /* Two daemons in one network namespace would undo each other's work. The lock goes with the
@@ -51,16 +51,6 @@ static void widen_path(void)
 	if (asprintf(&path, "%s:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin",
 		     old ? old : "/usr/local/bin") > 0)
 		setenv("PATH", path, 1);
-}
-
-/* One heap for all threads, grown in steps of a megabyte: objects are made on a worker thread and
- * live on the loop's, and heaps of threads grow a page at a time (5,000 mprotect calls for 10,000
- * Services) and are never given back. */
-static void set_up_heap(void)
-{
-	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_TOP_PAD, 1 << 20);
-	mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
 static int cannot_start(const struct err *err)
@@ -123,7 +113,7 @@ int main(int argc, char **argv)
 	}
 	log_set_level(options.verbosity > 0 ? LOG_DEBUG : options.verbosity ? LOG_WARN : LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
-	set_up_heap();
+	heap_set_up();
 	widen_path();
 	return run(&options);
 }

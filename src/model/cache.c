@@ -613,6 +613,13 @@ const char *cache_owner_of(const struct cache *cache, const char *node_name,
 	return entry && !own ? "another node's" : NULL;
 }
 
+const struct service *cache_service(const struct cache *cache, const char *key)
+{
+	const struct svc_entry *entry = svc_find(cache, key);
+
+	return entry ? entry->service : NULL;
+}
+
 const struct node *cache_node(const struct cache *cache, const char *name)
 {
 	const struct obj_entry *entry = obj_find(cache, OBJ_NODE, "", name);

@@ -53,6 +53,8 @@ int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *
 const char *cache_owner_of(const struct cache *cache, const char *node_name,
 			   const struct ip_addr *addr, uint16_t port);
 
+/* The Service "ns/name", until the cache changes; NULL if there is none. */
+const struct service *cache_service(const struct cache *cache, const char *key);
 const struct node *cache_node(const struct cache *cache, const char *name);
 size_t cache_count(const struct cache *cache, enum obj_kind kind);
 /* The printer `--print=objects`: by kind, then namespace and name. 0 or -ENOMEM. */

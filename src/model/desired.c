@@ -82,6 +82,16 @@ static uint8_t priority_of(const struct service *svc, const struct svc_port *por
 	return PRIO_NORMAL;
 }
 
+uint8_t desired_priority(const struct service *svc)
+{
+	uint8_t best = PRIO_NORMAL;
+
+	for (size_t i = 0; i < svc->n_ports; i++)
+		if (priority_of(svc, &svc->ports[i]) < best)
+			best = priority_of(svc, &svc->ports[i]);
+	return best;
+}
+
 /* D10 */
 static const char *scheduler_of(const struct service *svc, struct svc_want *want)
 {

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "kube/decode.h"
 #include "source/folder.h"
 #include "source/tree.h"
@@ -266,6 +267,7 @@ static int take_docs(struct folder_file *file, const struct folder_file *known, 
 		     const char *text, size_t len, size_t *others, struct err *err)
 {
 	const char *end = text + len, *at = text;
+	void *heap = heap_populate(NULL);
 	bool whole;
 	size_t cap = 0;
 	int line = 1, rc = 0;
@@ -279,6 +281,7 @@ static int take_docs(struct folder_file *file, const struct folder_file *known, 
 		rc = take_doc(file, &cap, known, path, at, (size_t)(next - at), line, others, err);
 		line += count_lines(at, next);
 		at = next;
+		heap = heap_populate(heap);
 	}
 	return rc;
 }

@@ -150,6 +150,20 @@ static void output_without_end(void **state)
 	free(ended.output);
 }
 
+/* The daemon ignores SIGPIPE; its children are to die of it, as programs expect. */
+static void signals_are_as_programs_expect(void **state)
+{
+	struct ended ended;
+
+	(void)state;
+	signal(SIGPIPE, SIG_IGN);
+	ended = shell("grep SigIgn /proc/self/status", LONG_MS);
+	signal(SIGPIPE, SIG_DFL);
+	assert_int_equal(
+		strtoull(ended.output + strlen("SigIgn:"), NULL, 16) & (1ULL << (SIGPIPE - 1)), 0);
+	free(ended.output);
+}
+
 static void several_at_once(void **state)
 {
 	struct ended ended[8] = {0};
@@ -176,10 +190,15 @@ static void several_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(outputs_and_status),     cmocka_unit_test(large_input_comes_back),
-		cmocka_unit_test(what_is_not_there),      cmocka_unit_test(ended_by_a_signal),
-		cmocka_unit_test(killed_at_the_deadline), cmocka_unit_test(outputs_held_open),
-		cmocka_unit_test(output_without_end),     cmocka_unit_test(several_at_once),
+		cmocka_unit_test(outputs_and_status),
+		cmocka_unit_test(large_input_comes_back),
+		cmocka_unit_test(what_is_not_there),
+		cmocka_unit_test(ended_by_a_signal),
+		cmocka_unit_test(killed_at_the_deadline),
+		cmocka_unit_test(outputs_held_open),
+		cmocka_unit_test(output_without_end),
+		cmocka_unit_test(several_at_once),
+		cmocka_unit_test(signals_are_as_programs_expect),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon does */

@@ -552,6 +552,41 @@ static void node_address_that_changes_moves_the_bindings(void **state)
 	rig_assert_settled(rig);
 }
 
+/* The daemon steps before all Services are computed, for the API server's sake: what the model does
+ * not have yet must stay as it is, whatever marks it. */
+static void what_the_model_lacks_stays_until_it_is_whole(void **state)
+{
+	static const char other[] = "add dest 10.96.0.9:80/TCP 10.244.1.2:8080 weight=1";
+	static const char fresh[] = "add dest 10.96.0.1:80/TCP 10.244.2.9:8080 weight=1";
+	struct rig *rig = *state;
+	struct model *whole;
+
+	some_services(rig);
+	rig_put(rig, "10.96.0.9:80/TCP", A);
+	rig_open(rig);
+	rig_close(rig);
+	whole = rig->model;
+	rig->model = model_new();
+	rig_put(rig, WEB, A " " B " 10.244.2.9");
+	rig_begin(rig);
+	rig->fake->events[rig->fake->n_events++] =
+		(struct kevent){.kind = KE_RULES_GONE, .family = AF_INET}; /* marks all of it */
+	rig_work(rig);
+	assert_true(kernel_has(rig, fresh));
+	assert_true(kernel_has(rig, other));
+	assert_false(kernel_has(rig, "elem refused 10.96.0.9 TCP 80"));
+	model_free(rig->model);
+	rig->model = whole;
+	rig_put(rig, WEB, A " " B " 10.244.2.9");
+	rig_mark_all(rig);
+	rig_work(rig);
+	assert_true(kernel_has(rig, other));
+	rig_assert_settled(rig);
+	rig_remove(rig, "10.96.0.9:80/TCP"); /* from now on what it does not have goes */
+	rig_work(rig);
+	assert_false(kernel_has(rig, other));
+}
+
 static void plan_is_what_step_would_do(void **state)
 {
 	struct rig *rig = *state;
@@ -705,7 +740,6 @@ static void plan_of_an_empty_kernel(void **state)
 				  "add elem refused 10.96.0.1 TCP 80\n"
 				  "add elem services 10.96.0.1 TCP 81\n"
 				  "add elem refused 10.96.0.1 TCP 81\n"
-				  "add elem node_addrs 192.0.2.1\n"
 				  "add service 10.96.0.1:80/TCP rr flags=0x0 timeout=0\n"
 				  "add service 10.96.0.1:81/TCP rr flags=0x0 timeout=0\n"
 				  "add binding 10.96.0.1 src=192.0.2.1\n");
@@ -742,6 +776,7 @@ int main(void)
 		TEST(lost_notifications_mean_an_audit),
 		TEST(rules_that_do_not_load_are_tried_again),
 		TEST(node_address_that_changes_moves_the_bindings),
+		TEST(what_the_model_lacks_stays_until_it_is_whole),
 		TEST(plan_is_what_step_would_do),
 		TEST(plan_of_an_empty_kernel),
 		TEST(restart_after_a_long_time),
