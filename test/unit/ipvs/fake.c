@@ -214,6 +214,17 @@ static int do_elem(struct fake *fake, const struct kop *op)
 	return 0;
 }
 
+static int do_flow(struct fake *fake, const struct kop *op)
+{
+	for (size_t i = 0; i < fake->n_flows; i++) {
+		if (memcmp(&fake->flows[i], &op->flow, sizeof(op->flow)) != 0)
+			continue;
+		fake->flows[i] = fake->flows[--fake->n_flows];
+		return 0;
+	}
+	return -ENOENT;
+}
+
 static int execute(struct fake *fake, const struct kop *op)
 {
 	switch ((enum ktable)op->table) {
@@ -225,6 +236,8 @@ static int execute(struct fake *fake, const struct kop *op)
 		return do_binding(fake, op);
 	case KT_ELEM:
 		return do_elem(fake, op);
+	case KT_FLOW:
+		return do_flow(fake, op);
 	}
 	abort();
 }
@@ -475,6 +488,10 @@ static int fake_dump_next(void *ctx, enum kdump what, kobject_fn fn, void *arg)
 	}
 	for (size_t i = 0; what == KD_ELEMS && rc == 0 && i < fake->n_elems; i++) {
 		object.elem = fake->elems[i];
+		rc = fn(&object, arg);
+	}
+	for (size_t i = 0; what == KD_FLOWS && rc == 0 && i < fake->n_flows; i++) {
+		object.flow = fake->flows[i];
 		rc = fn(&object, arg);
 	}
 	for (size_t i = 0; what == KD_ADDRS && rc == 0 && i < ARRAY_SIZE(fake->addrs); i++) {

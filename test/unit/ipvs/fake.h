@@ -15,6 +15,7 @@
 #define FAKE_BINDINGS 128
 #define FAKE_ELEMS    2048
 #define FAKE_EVENTS   64
+#define FAKE_FLOWS    32
 #define FAKE_FD       1000 /* what fds() returns: never polled here */
 
 struct fake_service {
@@ -38,7 +39,9 @@ struct fake {
 	struct kbinding bindings[FAKE_BINDINGS];
 	struct kelem elems[FAKE_ELEMS];
 	struct kevent events[FAKE_EVENTS];
-	uint64_t rules[2]; /* digest of the rules loaded; 0 = no table */
+	size_t n_flows;
+	struct kflow flows[FAKE_FLOWS]; /* connection tracking; the test puts them in */
+	uint64_t rules[2];              /* digest of the rules loaded; 0 = no table */
 	struct ip_addr addrs[2];
 	char missing[16];     /* a scheduler that this kernel does not have */
 	struct fe_key hidden; /* not in dumps, as what moves while one is read; family 0 = none */
