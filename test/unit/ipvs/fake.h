@@ -81,6 +81,10 @@ void fake_flush_rules(struct fake *fake, int family, bool told);
 void fake_set_addr(struct fake *fake, const char *addr, bool told);
 void fake_del_elem(struct fake *fake, size_t i, bool told);
 
+bool fake_has_elem(const struct fake *fake, struct kelem elem);
+/* Is a virtual server of FOREIGN_NET? */
+bool fake_is_foreign(const struct ipvs_key *key);
+
 /* `nft -f -` with the script that the backend made. */
 int fake_nft(struct fake *fake, const char *script);
 
