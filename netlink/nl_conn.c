@@ -74,6 +74,18 @@ int nl_conn_open_reader(int protocol, struct nl_conn **ret_conn, struct err *err
 	return open_sockets(protocol, false, ret_conn, err);
 }
 
+int nl_conn_open_wire(const struct nl_wire *wire, void *ctx, struct nl_conn **ret_conn)
+{
+	struct nl_conn *conn = calloc(1, sizeof(*conn));
+
+	if (!conn)
+		return -ENOMEM;
+	conn->wire = wire;
+	conn->wire_ctx = ctx;
+	*ret_conn = conn;
+	return 0;
+}
+
 void nl_conn_close(struct nl_conn *conn)
 {
 	if (!conn)
@@ -132,11 +144,13 @@ void nl_conn_counters(const struct nl_conn *conn, struct nl_counters *ret_counte
 	*ret_counters = conn->counters;
 }
 
-int conn_send(struct nl_sock *sock, const void *data, size_t len)
+int conn_send(struct nl_conn *conn, struct nl_sock *sock, const void *data, size_t len)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	ssize_t n;
 
+	if (conn->wire)
+		return conn->wire->send(conn->wire_ctx, data, len);
 	do {
 		n = sendto(nl_socket_get_fd(sock), data, len, 0, (struct sockaddr *)&kernel,
 			   sizeof(kernel));
@@ -152,6 +166,8 @@ ssize_t conn_receive(struct nl_conn *conn, struct nl_sock *sock)
 		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
 	ssize_t n;
 
+	if (conn->wire)
+		return conn->wire->receive(conn->wire_ctx, conn->rx, sizeof(conn->rx));
 	do {
 		n = recvmsg(nl_socket_get_fd(sock), &msg, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
