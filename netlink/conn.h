@@ -24,7 +24,9 @@ struct nl_conn {
 	uint32_t dump_seq;
 	bool dump_open;
 	struct nl_counters counters;
-	uint8_t rx[CONN_RX_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	uint8_t *rx;   /* the datagram received last: one of the two below */
+	ssize_t ahead; /* length or -errno of what was read ahead into the other; 0: nothing */
+	uint8_t room[2][CONN_RX_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
 /* One datagram from the kernel into conn->rx without waiting: its length, 0 for one that is not
