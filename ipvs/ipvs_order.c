@@ -70,32 +70,48 @@ static void merge_sort(const void **refs, size_t n, const void **scratch, order_
 	memcpy(refs, scratch, out * sizeof(*refs));
 }
 
-static int sort(void **items, size_t n, size_t size, size_t *cap, order_fn cmp)
+/* Puts at each place what `refs` says, round one cycle after the other: a copy of a long list would
+ * cost more than sorting it. */
+static void arrange(char *base, size_t size, const void **refs, size_t n, char *spare)
 {
-	cleanup_free const void **refs = malloc((2 * n + 1) * sizeof(*refs));
-	char *sorted = malloc(n * size + 1);
+	for (size_t start = 0; start < n; start++) {
+		size_t at = start;
 
-	if (!refs || !sorted) {
-		free(sorted);
-		return -ENOMEM;
+		if (refs[start] == base + start * size)
+			continue;
+		memcpy(spare, base + start * size, size);
+		for (;;) {
+			size_t from = (size_t)((const char *)refs[at] - base) / size;
+
+			refs[at] = base + at * size;
+			if (from == start)
+				break;
+			memcpy(base + at * size, base + from * size, size);
+			at = from;
+		}
+		memcpy(base + at * size, spare, size);
 	}
+}
+
+static int sort(void *items, size_t n, size_t size, order_fn cmp)
+{
+	cleanup_free const void **refs = malloc(2 * n * sizeof(*refs) + size);
+
+	if (!refs)
+		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		refs[i] = (char *)*items + i * size;
+		refs[i] = (char *)items + i * size;
 	merge_sort(refs, n, refs + n, cmp);
-	for (size_t i = 0; i < n; i++)
-		memcpy(sorted + i * size, refs[i], size);
-	free(*items);
-	*items = sorted;
-	*cap = n;
+	arrange(items, size, refs, n, (char *)(refs + 2 * n));
 	return 0;
 }
 
 int ipvs_sort_services(struct ipvs_services *list)
 {
-	return sort((void **)&list->items, list->n, sizeof(*list->items), &list->cap, cmp_service);
+	return sort(list->items, list->n, sizeof(*list->items), cmp_service);
 }
 
 int ipvs_sort_dests(struct ipvs_dests *list)
 {
-	return sort((void **)&list->items, list->n, sizeof(*list->items), &list->cap, cmp_dest);
+	return sort(list->items, list->n, sizeof(*list->items), cmp_dest);
 }

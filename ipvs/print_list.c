@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The lists: ipvsadm -L with what it can be told to show. Widths and quirks were measured against
  * ipvsadm 1.31 (test/golden/ipvsadm); a number that is too wide pushes the rest to the right. */
-#include <arpa/inet.h>
-#include <inttypes.h>
-#include <string.h>
 #include <linux/ip_vs.h>
 
+#include "print_line.h"
 #include "print_parts.h"
 
-#define HEAD_MAX (IPVS_AP_MAX + 16)
+#define HEAD_WIDTH 33 /* of the first column, with "  -> " */
 
 /* ---- titles ---- */
 
@@ -55,25 +53,33 @@ void ipvs_print_titles(const struct ipvs_print *p, const struct ipvs_info *info)
 
 /* ---- numbers ---- */
 
-static void print_number(const struct ipvs_print *p, uint64_t value)
+/* With --exact in full, else shortened to nine characters. */
+static void put_number(const struct ipvs_print *p, struct line *l, uint64_t value)
 {
-	if (p->exact || value < 100000000)
-		fprintf(p->out, " %8" PRIu64, value);
-	else if (value < 1000000000)
-		fprintf(p->out, "%8" PRIu64 "K", value / 1000);
-	else if (value < 100000000000)
-		fprintf(p->out, "%8" PRIu64 "M", value / 1000000);
-	else if (value < 100000000000000)
-		fprintf(p->out, "%8" PRIu64 "G", value / 1000000000);
-	else
-		fprintf(p->out, "%8" PRIu64 "T", value / 1000000000000);
+	static const struct {
+		uint64_t below, unit;
+		char letter;
+	} steps[] = {{1000000000, 1000, 'K'},
+		     {100000000000, 1000000, 'M'},
+		     {100000000000000, 1000000000, 'G'},
+		     {UINT64_MAX, 1000000000000, 'T'}};
+	size_t i = 0;
+
+	if (p->exact || value < 100000000) {
+		line_char(l, ' ');
+		line_uint_right(l, value, 8);
+		return;
+	}
+	while (i < ARRAY_SIZE(steps) - 1 && value >= steps[i].below)
+		i++;
+	line_uint_right(l, value / steps[i].unit, 8);
+	line_char(l, steps[i].letter);
 }
 
-static void print_numbers(const struct ipvs_print *p, const uint64_t values[5])
+static void put_numbers(const struct ipvs_print *p, struct line *l, const uint64_t values[5])
 {
 	for (int i = 0; i < 5; i++)
-		print_number(p, values[i]);
-	fputc('\n', p->out);
+		put_number(p, l, values[i]);
 }
 
 /* ---- a service ---- */
@@ -84,61 +90,72 @@ static const char *proto_word(uint16_t proto)
 }
 
 /* "TCP  10.0.0.1:80"; what is not IPv6 is cut to 33 characters. */
-static void format_head(const struct ipvs_print *p, const struct ipvs_key *key, char head[HEAD_MAX])
+static void put_head(const struct ipvs_print *p, struct line *l, const struct ipvs_key *key)
 {
 	char ap[IPVS_AP_MAX];
 
-	if (key->fwmark)
-		snprintf(head, HEAD_MAX, "FWM  %" PRId32 "%s", (int32_t)key->fwmark,
-			 key->af == AF_INET6 ? " IPv6" : "");
-	else
-		snprintf(head, HEAD_MAX, "%-4s %s", proto_word(key->proto),
-			 ipvs_print_ap(p->names, &key->addr, key->port, key->proto, ap));
-	if (key->af != AF_INET6)
-		head[33] = '\0';
+	if (key->fwmark) {
+		line_text(l, "FWM  ");
+		line_int(l, (int32_t)key->fwmark);
+		line_text(l, key->af == AF_INET6 ? " IPv6" : "");
+		return;
+	}
+	line_left(l, proto_word(key->proto), 4);
+	line_char(l, ' ');
+	line_text(l, ipvs_print_ap(p->names, &key->addr, key->port, key->proto, ap));
+	if (key->af != AF_INET6 && l->len > HEAD_WIDTH)
+		l->len = HEAD_WIDTH;
 }
 
-static void print_service_flags(const struct ipvs_print *p, const struct ipvs_service *svc)
+static void put_service_flags(struct line *l, const struct ipvs_service *svc)
 {
 	char flags[PRINT_FLAGS_MAX], mask[ADDR_TEXT_MAX];
 
-	if (print_sched_flags(svc, flags))
-		fprintf(p->out, " (%s)", flags);
+	if (print_sched_flags(svc, flags)) {
+		line_text(l, " (");
+		line_text(l, flags);
+		line_char(l, ')');
+	}
 	if (svc->flags & IP_VS_SVC_F_PERSISTENT) {
-		fprintf(p->out, " persistent %u", svc->timeout_sec);
-		if (ipvs_netmask_text(svc, mask))
-			fprintf(p->out, " mask %s", mask);
-		if (svc->pe[0])
-			fprintf(p->out, " pe %s", svc->pe);
+		line_text(l, " persistent ");
+		line_uint(l, svc->timeout_sec);
+		if (ipvs_netmask_text(svc, mask)) {
+			line_text(l, " mask ");
+			line_text(l, mask);
+		}
+		if (svc->pe[0]) {
+			line_text(l, " pe ");
+			line_text(l, svc->pe);
+		}
 	}
 	if (svc->flags & IP_VS_SVC_F_ONEPACKET)
-		fputs(" ops", p->out);
-	fputc('\n', p->out);
+		line_text(l, " ops");
 }
 
-static void print_head(const struct ipvs_print *p, const struct ipvs_service *svc)
+static void put_service(const struct ipvs_print *p, struct line *l, const struct ipvs_service *svc)
 {
 	const struct ipvs_stats *s = &svc->stats;
-	char head[HEAD_MAX];
 
-	format_head(p, &svc->key, head);
+	put_head(p, l, &svc->key);
 	switch (p->view) {
 	case IPVS_VIEW_STATS:
-		fprintf(p->out, "%-33s", head);
-		print_numbers(p, (uint64_t[]){s->conns, s->in_pkts, s->out_pkts, s->in_bytes,
-					      s->out_bytes});
+		line_blanks(l, l->len < HEAD_WIDTH ? HEAD_WIDTH - l->len : 0);
+		put_numbers(
+			p, l,
+			(uint64_t[]){s->conns, s->in_pkts, s->out_pkts, s->in_bytes, s->out_bytes});
 		break;
 	case IPVS_VIEW_RATE:
-		fprintf(p->out, "%-33s", head);
-		print_numbers(p,
-			      (uint64_t[]){s->cps, s->in_pps, s->out_pps, s->in_bps, s->out_bps});
+		line_blanks(l, l->len < HEAD_WIDTH ? HEAD_WIDTH - l->len : 0);
+		put_numbers(p, l,
+			    (uint64_t[]){s->cps, s->in_pps, s->out_pps, s->in_bps, s->out_bps});
 		break;
 	case IPVS_VIEW_TABLE:
 	case IPVS_VIEW_TUNNEL:
 	case IPVS_VIEW_THRESHOLDS:
 	case IPVS_VIEW_PERSISTENT:
-		fprintf(p->out, "%s %s", head, svc->sched);
-		print_service_flags(p, svc);
+		line_char(l, ' ');
+		line_text(l, svc->sched);
+		put_service_flags(l, svc);
 		break;
 	}
 }
@@ -160,19 +177,21 @@ static const char *csum_word(uint16_t flags)
 	return flags < ARRAY_SIZE(words) ? words[flags] : "(null)";
 }
 
-static void format_tunnel(const struct ipvs_dest *dest, char *buf, size_t size)
+static void put_tunnel(struct line *l, const struct ipvs_dest *dest)
 {
 	const char *csum = csum_word(dest->tun_flags);
+	char text[32] = "n/a";
 
-	snprintf(buf, size, "n/a");
-	if ((dest->fwd & IP_VS_CONN_F_FWD_MASK) != IP_VS_CONN_F_TUNNEL)
-		return;
-	if (dest->tun_type == IP_VS_CONN_F_TUNNEL_TYPE_IPIP)
-		snprintf(buf, size, "ipip");
-	else if (dest->tun_type == IP_VS_CONN_F_TUNNEL_TYPE_GUE)
-		snprintf(buf, size, "gue:%u:%s", dest->tun_port, csum);
-	else if (dest->tun_type == IP_VS_CONN_F_TUNNEL_TYPE_GRE)
-		snprintf(buf, size, "gre:%s", csum);
+	if ((dest->fwd & IP_VS_CONN_F_FWD_MASK) == IP_VS_CONN_F_TUNNEL) {
+		if (dest->tun_type == IP_VS_CONN_F_TUNNEL_TYPE_IPIP)
+			snprintf(text, sizeof(text), "ipip");
+		else if (dest->tun_type == IP_VS_CONN_F_TUNNEL_TYPE_GUE)
+			snprintf(text, sizeof(text), "gue:%u:%s", dest->tun_port, csum);
+		else if (dest->tun_type == IP_VS_CONN_F_TUNNEL_TYPE_GRE)
+			snprintf(text, sizeof(text), "gre:%s", csum);
+	}
+	line_left(l, text, 13);
+	line_char(l, ' ');
 }
 
 /* ipvsadm reads these of a destination with the routine for 32-bit numbers. */
@@ -181,45 +200,74 @@ static uint32_t low(uint64_t value)
 	return (uint32_t)value;
 }
 
-static void print_dest_rate(const struct ipvs_print *p, const struct ipvs_stats *s)
+static void put_rates(const struct ipvs_print *p, struct line *l, const struct ipvs_stats *s)
 {
-	fprintf(p->out, " %8u %8u %8u", low(s->cps), low(s->in_pps), low(s->out_pps));
-	print_number(p, low(s->in_bps));
-	print_number(p, low(s->out_bps));
-	fputc('\n', p->out);
+	const uint32_t plain[] = {low(s->cps), low(s->in_pps), low(s->out_pps)};
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		line_char(l, ' ');
+		line_uint_right(l, plain[i], 8);
+	}
+	put_number(p, l, low(s->in_bps));
+	put_number(p, l, low(s->out_bps));
 }
 
-static void print_dest(const struct ipvs_print *p, const struct ipvs_dest *d, uint16_t proto)
+/* A number in a column of its own; `width` 0: the last. */
+static void put_column(struct line *l, uint32_t value, size_t width)
+{
+	line_char(l, ' ');
+	line_uint_left(l, value, width);
+}
+
+static void put_counts(struct line *l, const struct ipvs_dest *dest)
+{
+	put_column(l, dest->active_conns, 10);
+	put_column(l, dest->inact_conns, 10);
+}
+
+static void put_forward(const struct ipvs_print *p, struct line *l, const struct ipvs_dest *dest)
+{
+	line_char(l, ' ');
+	line_left(l, forward_word(dest->fwd), 7);
+	line_char(l, ' ');
+	if (p->view == IPVS_VIEW_TUNNEL)
+		put_tunnel(l, dest);
+	line_int_left(l, (int32_t)dest->weight, 6);
+	put_counts(l, dest);
+}
+
+static void put_dest(const struct ipvs_print *p, struct line *l, const struct ipvs_dest *d,
+		     uint16_t proto)
 {
 	const struct ipvs_stats *s = &d->stats;
-	char ap[IPVS_AP_MAX], tunnel[32];
+	char ap[IPVS_AP_MAX];
 
-	ipvs_print_ap(p->names, &d->addr, d->port, proto, ap);
-	fprintf(p->out, "  -> %-28.*s", d->addr.family == AF_INET6 ? IPVS_AP_MAX : 28, ap);
+	line_text(l, "  -> ");
+	line_left(l, ipvs_print_ap(p->names, &d->addr, d->port, proto, ap), HEAD_WIDTH - l->len);
+	if (d->addr.family != AF_INET6)
+		l->len = HEAD_WIDTH;
 	switch (p->view) {
 	case IPVS_VIEW_TABLE:
-		fprintf(p->out, " %-7s %-6d %-10u %-10u\n", forward_word(d->fwd), (int)d->weight,
-			d->active_conns, d->inact_conns);
-		break;
 	case IPVS_VIEW_TUNNEL:
-		format_tunnel(d, tunnel, sizeof(tunnel));
-		fprintf(p->out, " %-7s %-13s %-6d %-10u %-10u\n", forward_word(d->fwd), tunnel,
-			(int)d->weight, d->active_conns, d->inact_conns);
+		put_forward(p, l, d);
 		break;
 	case IPVS_VIEW_THRESHOLDS:
-		fprintf(p->out, " %-10u %-10u %-10u %-10u\n", d->u_thresh, d->l_thresh,
-			d->active_conns, d->inact_conns);
+		put_column(l, d->u_thresh, 10);
+		put_column(l, d->l_thresh, 10);
+		put_counts(l, d);
 		break;
 	case IPVS_VIEW_PERSISTENT:
-		fprintf(p->out, " %-9u %-11u %-10u %-10u\n", d->weight, d->persist_conns,
-			d->active_conns, d->inact_conns);
+		put_column(l, d->weight, 9);
+		put_column(l, d->persist_conns, 11);
+		put_counts(l, d);
 		break;
 	case IPVS_VIEW_STATS:
-		print_numbers(p, (uint64_t[]){low(s->conns), low(s->in_pkts), low(s->out_pkts),
-					      s->in_bytes, s->out_bytes});
+		put_numbers(p, l,
+			    (uint64_t[]){low(s->conns), low(s->in_pkts), low(s->out_pkts),
+					 s->in_bytes, s->out_bytes});
 		break;
 	case IPVS_VIEW_RATE:
-		print_dest_rate(p, s);
+		put_rates(p, l, s);
 		break;
 	}
 }
@@ -227,9 +275,15 @@ static void print_dest(const struct ipvs_print *p, const struct ipvs_dest *d, ui
 void ipvs_print_service(const struct ipvs_print *p, const struct ipvs_service *svc,
 			const struct ipvs_dest *dests, size_t n)
 {
-	print_head(p, svc);
-	for (size_t i = 0; i < n; i++)
-		print_dest(p, &dests[i], print_port_proto(&svc->key));
+	char text[PRINT_LINE_MAX];
+	struct line l = {.text = text, .room = sizeof(text)};
+
+	put_service(p, &l, svc);
+	line_end(&l, p->out);
+	for (size_t i = 0; i < n; i++) {
+		put_dest(p, &l, &dests[i], print_port_proto(&svc->key));
+		line_end(&l, p->out);
+	}
 }
 
 /* ---- one line each ---- */

@@ -4,21 +4,42 @@
 #include <string.h>
 #include <linux/ip_vs.h>
 
+#include "print_line.h"
 #include "print_parts.h"
+
+static void put_host(struct line *l, const struct ipvs_names *names, const struct ip_addr *addr)
+{
+	char text[IPVS_AP_MAX];
+
+	if (names && names->host(names->ctx, addr, text, sizeof(text))) {
+		line_text(l, text);
+	} else if (addr->family == AF_INET6) {
+		line_text(l, inet_ntop(AF_INET6, addr->bytes, text, sizeof(text)));
+	} else {
+		for (int i = 0; i < 4; i++) {
+			if (i)
+				line_char(l, '.');
+			line_uint(l, addr->bytes[i]);
+		}
+	}
+}
 
 const char *ipvs_print_ap(const struct ipvs_names *names, const struct ip_addr *addr, uint16_t port,
 			  uint16_t proto, char buf[IPVS_AP_MAX])
 {
-	char host[IPVS_AP_MAX], name[IPVS_AP_MAX];
+	struct line l = {.text = buf, .room = IPVS_AP_MAX - 1};
 	bool v6 = addr->family == AF_INET6;
-	int n;
+	char name[IPVS_AP_MAX];
 
-	if (!names || !names->host(names->ctx, addr, host, sizeof(host)))
-		inet_ntop(v6 ? AF_INET6 : AF_INET, addr->bytes, host, sizeof(host));
-	if (!names || !proto || !names->port(names->ctx, port, proto, name, sizeof(name)))
-		snprintf(name, sizeof(name), "%u", port);
-	n = snprintf(buf, IPVS_AP_MAX, v6 ? "[%s]:%s" : "%s:%s", host, name);
-	(void)n; /* what does not fit is cut */
+	if (v6)
+		line_char(&l, '[');
+	put_host(&l, names, addr);
+	line_text(&l, v6 ? "]:" : ":");
+	if (names && proto && names->port(names->ctx, port, proto, name, sizeof(name)))
+		line_text(&l, name);
+	else
+		line_uint(&l, port);
+	buf[l.len] = '\0';
 	return buf;
 }
 
