@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names by the system's resolver, asked as ipvsadm asks it: /etc/hosts, DNS, /etc/services. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netdb.h>
 
 #include "vipctl.h"
@@ -31,6 +32,17 @@ static bool system_port(void *ctx, uint16_t port, uint16_t proto, char *buf, siz
 
 	(void)ctx;
 	return entry && take_name(entry->s_name, buf, size);
+}
+
+int names_find_host(void *ctx, const char *name, struct ip_addr *ret_addr)
+{
+	const struct hostent *entry = gethostbyname(name);
+
+	(void)ctx;
+	if (!entry || entry->h_addrtype != AF_INET || !entry->h_addr_list[0])
+		return -ENOENT;
+	*ret_addr = addr_make(AF_INET, entry->h_addr_list[0]);
+	return 0;
 }
 
 const struct ipvs_names names_system = {.host = system_host, .port = system_port};

@@ -20,6 +20,7 @@
 #include "vipctl.h"
 
 #define PERSISTENT_SEC_MAX (31L * 24 * 3600)
+#define SCHED_FLAGS_MAX    128 /* with NUL: ipvsadm cuts what is longer */
 
 /* In the order in which they are checked (O3). */
 enum option {
@@ -47,54 +48,56 @@ enum option {
 	OPT_OPS,
 	OPT_PE,
 	OPT_SCHED_FLAGS,
+	OPT_MCAST_GROUP,
+	OPT_MCAST_PORT,
+	OPT_MCAST_TTL,
+	OPT_SYNC_MAXLEN,
 	OPT_TUN_INFO,
 	OPT_TUN_TYPE,
 	OPT_TUN_PORT,
 	OPT_TUN_NOCSUM,
 	OPT_TUN_CSUM,
 	OPT_TUN_REMCSUM,
-	OPT_SYNC_MAXLEN,
-	OPT_MCAST_GROUP,
-	OPT_MCAST_PORT,
-	OPT_MCAST_TTL,
 	OPT_COUNT
 };
 
 /* What ipvsadm calls them in its messages; the commands likewise. */
-static const char *const option_names[OPT_COUNT] = {"numeric",
-						    "connection",
-						    "service-address",
-						    "scheduler",
-						    "persistent",
-						    "netmask",
-						    "real-server",
-						    "forwarding-method",
-						    "weight",
-						    "u-threshold",
-						    "l-threshold",
-						    "mcast-interface",
-						    "timeout",
-						    "daemon",
-						    "stats",
-						    "rate",
-						    "thresholds",
-						    "persistent-conn",
-						    "nosort",
-						    "syncid",
-						    "exact",
-						    "ops",
-						    "pe",
-						    "sched-flags",
-						    "tun-info",
-						    "tun-type",
-						    "tun-port",
-						    "tun-nocsum",
-						    "tun-csum",
-						    "tun-remcsum",
-						    "sync-maxlen",
-						    "mcast-group",
-						    "mcast-port",
-						    "mcast-ttl"};
+static const char *const option_names[OPT_COUNT] = {
+	[OPT_NUMERIC] = "numeric",
+	[OPT_CONNECTION] = "connection",
+	[OPT_SERVICE] = "service-address",
+	[OPT_SCHEDULER] = "scheduler",
+	[OPT_PERSISTENT] = "persistent",
+	[OPT_NETMASK] = "netmask",
+	[OPT_SERVER] = "real-server",
+	[OPT_FORWARD] = "forwarding-method",
+	[OPT_WEIGHT] = "weight",
+	[OPT_U_THRESHOLD] = "u-threshold",
+	[OPT_L_THRESHOLD] = "l-threshold",
+	[OPT_MCAST_INTERFACE] = "mcast-interface",
+	[OPT_TIMEOUT] = "timeout",
+	[OPT_DAEMON] = "daemon",
+	[OPT_STATS] = "stats",
+	[OPT_RATE] = "rate",
+	[OPT_THRESHOLDS] = "thresholds",
+	[OPT_PERSISTENT_CONN] = "persistent-conn",
+	[OPT_NOSORT] = "nosort",
+	[OPT_SYNCID] = "syncid",
+	[OPT_EXACT] = "exact",
+	[OPT_OPS] = "ops",
+	[OPT_PE] = "pe",
+	[OPT_SCHED_FLAGS] = "sched-flags",
+	[OPT_MCAST_GROUP] = "mcast-group",
+	[OPT_MCAST_PORT] = "mcast-port",
+	[OPT_MCAST_TTL] = "mcast-ttl",
+	[OPT_SYNC_MAXLEN] = "sync-maxlen",
+	[OPT_TUN_INFO] = "tun-info",
+	[OPT_TUN_TYPE] = "tun-type",
+	[OPT_TUN_PORT] = "tun-port",
+	[OPT_TUN_NOCSUM] = "tun-nocsum",
+	[OPT_TUN_CSUM] = "tun-csum",
+	[OPT_TUN_REMCSUM] = "tun-remcsum",
+};
 
 #define BIT(option)  (1ULL << (option))
 #define LIST_ONE_OF  (BIT(OPT_CONNECTION) | BIT(OPT_SERVICE) | BIT(OPT_TIMEOUT) | BIT(OPT_DAEMON))
@@ -114,8 +117,8 @@ struct parse {
 	uint64_t given; /* BIT(enum option) */
 	struct ipvs_key key;
 	char sched[IPVS_SCHED_MAX];
-	char *sched_flags; /* or NULL */
-	int exit_code;     /* -1: so far so good */
+	char sched_flags[SCHED_FLAGS_MAX];
+	int exit_code; /* -1: so far so good */
 };
 
 static void PRINTF(3, 4) fail(struct parse *p, int exit_code, const char *format, ...)
@@ -135,7 +138,7 @@ static void take_service(struct parse *p, const char *value, uint16_t proto)
 {
 	p->key.proto = proto;
 	p->key.af = AF_INET;
-	if (value_address(value, proto, &p->key.addr, &p->key.port) < 0)
+	if (value_address(p->env, value, proto, &p->key.addr, &p->key.port) < 0)
 		fail(p, EXIT_USAGE, "illegal virtual server address[:port] specified");
 	else
 		p->key.af = p->key.addr.family;
@@ -184,7 +187,9 @@ static void take_scheduler(struct parse *p, const char *value)
 
 static void take_sched_flags(struct parse *p, const char *value)
 {
-	p->sched_flags = strdup(value);
+	int n = snprintf(p->sched_flags, sizeof(p->sched_flags), "%s", value);
+
+	(void)n;
 }
 
 static void take_anything(struct parse *p, const char *value)
@@ -204,10 +209,11 @@ static void take_persistent(struct parse *p, const char *value)
 static void take_netmask(struct parse *p, const char *value)
 {
 	long bits = strtol(value, NULL, 10);
+	struct ip_addr mask;
 
 	if (p->key.af == AF_INET6 && (bits < 1 || bits > 128))
 		fail(p, EXIT_USAGE, "illegal ipv6 netmask specified");
-	else if (p->key.af != AF_INET6 && !value_is_netmask(value))
+	else if (p->key.af != AF_INET6 && value_address4(p->env, value, &mask) < 0)
 		fail(p, EXIT_USAGE, "illegal virtual server persistent mask specified");
 }
 
@@ -216,7 +222,7 @@ static void take_server(struct parse *p, const char *value)
 	struct ip_addr addr;
 	uint16_t port;
 
-	if (value_address(value, p->key.proto, &addr, &port) < 0)
+	if (value_address(p->env, value, p->key.proto, &addr, &port) < 0)
 		fail(p, EXIT_USAGE, "illegal real server address[:port] specified");
 }
 
@@ -406,7 +412,7 @@ static void check_sched_flags(struct parse *p)
 {
 	const char *flag = p->sched_flags;
 
-	while (flag && *flag && p->exit_code < 0) {
+	while (*flag && p->exit_code < 0) {
 		size_t len = strcspn(flag, ",");
 		bool known, fits = flag_fits(flag, len, p->sched, &known);
 
@@ -618,7 +624,6 @@ int options_parse(int argc, char **argv, const struct vipctl_env *env, struct re
 		return p.exit_code;
 	}
 	parse(&p, argv[0]);
-	free(p.sched_flags);
 	poptFreeContext(p.popt);
 	return p.exit_code;
 }

@@ -11,6 +11,7 @@ struct run {
 	struct report report;
 	struct nl_conn *conn;
 	struct ipvs_reader reader;
+	const char *failed; /* in front of the reason; "" */
 };
 
 /* What ipvsadm says of an error number of a listing command. */
@@ -43,7 +44,13 @@ static const char *error_text(int rc)
 	}
 }
 
-/* Before the command line is looked at, as ipvsadm does: who may not read learns nothing else. */
+static void close_kernel(struct run *run)
+{
+	ipvs_reader_done(&run->reader);
+	nl_conn_close(run->conn);
+	run->conn = NULL;
+}
+
 static int open_kernel(struct run *run)
 {
 	int rc = run->env->connect(run->env->ctx, &run->conn);
@@ -52,19 +59,26 @@ static int open_kernel(struct run *run)
 		rc = ipvs_reader_init(&run->reader, run->conn);
 	if (rc == 0)
 		rc = ipvs_read_info(&run->reader, &run->report.info);
-	if (rc == 0)
-		return 0;
-	fprintf(run->env->err,
-		"Can't initialize ipvs: %s\n"
-		"Are you sure that IP Virtual Server is built in the kernel or as module?\n",
-		error_text(rc == -ENOENT ? -ENOPROTOOPT : rc));
+	if (rc < 0)
+		close_kernel(run);
 	return rc;
 }
 
-static void close_kernel(struct run *run)
+/* Before the command line is looked at, as ipvsadm does: who may not read learns nothing else. */
+static int start(struct run *run)
 {
-	ipvs_reader_done(&run->reader);
-	nl_conn_close(run->conn);
+	const struct vipctl_env *env = run->env;
+	int rc = open_kernel(run);
+
+	if (rc < 0 && env->load_module && env->load_module(env->ctx))
+		rc = open_kernel(run);
+	if (rc < 0)
+		fprintf(env->err,
+			"Can't initialize ipvs: %s\n"
+			"Are you sure that IP Virtual Server is built in the kernel or as "
+			"module?\n",
+			error_text(rc == -ENOENT ? -ENOPROTOOPT : rc));
+	return rc;
 }
 
 /* ---- what is read ---- */
@@ -154,8 +168,10 @@ static int show_conns(struct run *run)
 	size_t size = 0;
 	int rc = 0;
 
-	if (!in)
+	if (!in) {
+		run->failed = "cannot open the connection table: ";
 		return -errno;
+	}
 	begin(r);
 	for (bool title = true; rc == 0 && !ferror(r->out); title = false) {
 		struct ipvs_conn conn;
@@ -206,7 +222,7 @@ static int answer(struct run *run, const struct request *request)
 	if (rc == 0)
 		rc = end;
 	if (rc < 0)
-		fprintf(env->err, "%s\n", error_text(rc));
+		fprintf(env->err, "%s%s\n", run->failed, error_text(rc));
 	return rc < 0 ? EXIT_LIST : EXIT_DONE;
 }
 
@@ -222,14 +238,14 @@ static int flush(const struct vipctl_env *env, const char *argv0)
 
 int vipctl_run(int argc, char **argv, const struct vipctl_env *env)
 {
-	struct run run = {.env = env, .report = {.out = env->out}};
+	struct run run = {.env = env, .failed = "", .report = {.out = env->out}};
 	struct request request;
 	int exit_code = EXIT_USAGE;
 
 	/* ipvsadm itself wants its kernel even for this */
 	bool help = argc > 1 && options_is_help(argv[1]) && !options_as_ipvsadm(argv[0]);
 
-	if (help || open_kernel(&run) == 0) {
+	if (help || start(&run) == 0) {
 		exit_code = options_parse(argc, argv, env, &request);
 		if (exit_code < 0)
 			exit_code = answer(&run, &request);

@@ -37,19 +37,13 @@ static int parse_port(const char *text, uint16_t proto, uint16_t *ret_port)
 	return 0;
 }
 
-static int parse_host4(const char *text, struct ip_addr *ret_addr)
+int value_address4(const struct vipctl_env *env, const char *text, struct ip_addr *ret_addr)
 {
-	const struct hostent *entry;
 	struct in_addr in;
 
-	if (inet_aton(text, &in)) {
-		*ret_addr = addr_make(AF_INET, &in);
-		return 0;
-	}
-	entry = gethostbyname(text);
-	if (!entry || entry->h_addrtype != AF_INET || !entry->h_addr_list[0])
-		return -EINVAL;
-	*ret_addr = addr_make(AF_INET, entry->h_addr_list[0]);
+	if (!inet_aton(text, &in))
+		return env->find_host(env->ctx, text, ret_addr) < 0 ? -EINVAL : 0;
+	*ret_addr = addr_make(AF_INET, &in);
 	return 0;
 }
 
@@ -70,7 +64,8 @@ static int cut_brackets(char **text, char **ret_port)
 }
 
 /* A port behind brackets counts for an IPv6 address only, as in ipvsadm. */
-int value_address(const char *text, uint16_t proto, struct ip_addr *ret_addr, uint16_t *ret_port)
+int value_address(const struct vipctl_env *env, const char *text, uint16_t proto,
+		  struct ip_addr *ret_addr, uint16_t *ret_port)
 {
 	char room[ADDRESS_TEXT_MAX], *host = room, *port = NULL;
 	uint8_t bytes[16];
@@ -86,15 +81,8 @@ int value_address(const char *text, uint16_t proto, struct ip_addr *ret_addr, ui
 		port = strrchr(host, ':');
 		if (port)
 			*port++ = '\0';
-		if (parse_host4(host, ret_addr) < 0)
+		if (value_address4(env, host, ret_addr) < 0)
 			return -EINVAL;
 	}
 	return port ? parse_port(port, proto, ret_port) : 0;
-}
-
-bool value_is_netmask(const char *text)
-{
-	struct ip_addr mask;
-
-	return parse_host4(text, &mask) == 0;
 }

@@ -18,8 +18,12 @@ struct vipctl_env {
 	FILE *out, *err;
 	const struct ipvs_names *names;
 	void *ctx;
+	/* The IPv4 address of a host, given its name: 0 or -ENOENT. */
+	int (*find_host)(void *ctx, const char *name, struct ip_addr *ret_addr);
 	/* A connection bound to the IPVS family: 0 or -errno. */
 	int (*connect)(void *ctx, struct nl_conn **ret_conn);
+	/* Tries to get IPVS into the kernel; true if it may be there now. */
+	bool (*load_module)(void *ctx);
 	/* The connection table's text; NULL with errno set if it cannot be opened. */
 	FILE *(*open_conns)(void *ctx);
 };
@@ -76,14 +80,16 @@ int vipctl_run(int argc, char **argv, const struct vipctl_env *env);
 
 /* The resolver of this machine, as ipvsadm asks it. */
 extern const struct ipvs_names names_system;
+int names_find_host(void *ctx, const char *name, struct ip_addr *ret_addr);
 
 /* ---- values of options (values.c) ---- */
 
 /* A whole decimal number as strtol reads it. -EINVAL. */
 int value_number(const char *text, long min, long max, long *ret_number);
 /* "10.0.0.1:80", "host:http", "[::1]:80", "::1"; `proto` is whose port names count. -EINVAL. */
-int value_address(const char *text, uint16_t proto, struct ip_addr *ret_addr, uint16_t *ret_port);
-/* An IPv4 netmask, or a host's name. */
-bool value_is_netmask(const char *text);
+int value_address(const struct vipctl_env *env, const char *text, uint16_t proto,
+		  struct ip_addr *ret_addr, uint16_t *ret_port);
+/* An IPv4 address or netmask, or a host's name. -EINVAL. */
+int value_address4(const struct vipctl_env *env, const char *text, struct ip_addr *ret_addr);
 
 #endif

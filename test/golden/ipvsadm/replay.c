@@ -83,6 +83,14 @@ static bool case_host(void *ctx, const struct ip_addr *addr, char *buf, size_t s
 	return find_name(v->hosts, text, 0, buf, size);
 }
 
+static int no_host(void *ctx, const char *name, struct ip_addr *ret_addr)
+{
+	(void)ctx;
+	(void)name;
+	(void)ret_addr;
+	return -ENOENT;
+}
+
 static bool case_port(void *ctx, uint16_t port, uint16_t proto, char *buf, size_t size)
 {
 	const struct view *v = ctx;
@@ -117,6 +125,7 @@ static void run(struct view *v, int argc, char **argv, struct outcome *o)
 	struct vipctl_env env = {.out = open_memstream(&o->out, &o->out_len),
 				 .err = open_memstream(&o->err, &o->err_len),
 				 .names = &names,
+				 .find_host = no_host,
 				 .ctx = v,
 				 .connect = connect_wire,
 				 .open_conns = open_conns};
@@ -173,7 +182,7 @@ static bool replay_view(const char *dir, char *line, const char *format, const c
 {
 	struct view v = {.dir = dir, .name = strsep(&line, "\t")};
 	const char *code = strsep(&line, "\t");
-	char *argv[ARGS_MAX + 2];
+	char *argv[ARGS_MAX + 2], output[] = "-o";
 	int argc = split_args(line, format ? "vipctl" : "ipvsadm", argv);
 	struct outcome o = {0};
 	size_t len;
@@ -185,7 +194,7 @@ static bool replay_view(const char *dir, char *line, const char *format, const c
 	snprintf(v.conns, sizeof(v.conns), "%s/%s.proc_net_ip_vs_conn", dir, v.name);
 	wire_init(&v.wire, rx, len);
 	if (format) {
-		argv[argc++] = (char[]){"-o"};
+		argv[argc++] = output;
 		argv[argc++] = (char *)(uintptr_t)format;
 		argv[argc] = NULL;
 	}

@@ -106,7 +106,8 @@ static void renumber(struct wire *wire, uint8_t *data, size_t len)
 		       sizeof(wire->seq));
 		if (head.nlmsg_type == NLMSG_ERROR)
 			wire->want_ack = false;
-		if (head.nlmsg_len < sizeof(head) || NLMSG_ALIGN(head.nlmsg_len) > len - at)
+		if (head.nlmsg_len < sizeof(head) || head.nlmsg_len > len - at ||
+		    NLMSG_ALIGN(head.nlmsg_len) > len - at)
 			return;
 		at += NLMSG_ALIGN(head.nlmsg_len);
 	}
