@@ -293,6 +293,33 @@ static void test_nothing_twice(void **state)
 	assert_null(strstr(strstr(w->out, "0.0.0.2:80") + 1, "0.0.0.2:80"));
 }
 
+/* Between two families the left one's says how much is compared: these two are equal. */
+static void test_equal_ones_stay_in_order(void **state)
+{
+	static const struct in6_addr long_addr = {.s6_addr = {0x20, 0x01, 0x0d, 0xb8}};
+	struct ipvs_service svc = service(1);
+	struct ipvs_dest dest = {.addr = addr_make(AF_INET6, &long_addr), .port = 8080};
+
+	for (int v6_first = 0; v6_first < 2; v6_first++) {
+		struct world *w = *state;
+
+		w->len = 0;
+		add_info(w);
+		add_service(w, 1);
+		add_done(w);
+		if (!v6_first)
+			add_dest(w, 0x20010db8);
+		assert_int_equal(ipvs_put_dest(w->batch, IPVS_CMD_NEW_DEST, &svc.key, &dest), 0);
+		add_batch(w);
+		if (v6_first)
+			add_dest(w, 0x20010db8);
+		add_done(w);
+		run(w, "vipctl -Ln");
+		assert_true((strstr(w->out, "32.1.13.184") < strstr(w->out, "2001:db8::")) ==
+			    !v6_first);
+	}
+}
+
 static void test_answer_breaks_off(void **state)
 {
 	struct world *w = *state;
@@ -440,6 +467,7 @@ int main(void)
 		TEST(test_module_is_loaded),
 		TEST(test_no_permission),
 		TEST(test_nothing_twice),
+		TEST(test_equal_ones_stay_in_order),
 		TEST(test_answer_breaks_off),
 		TEST(test_answer_is_cut),
 		TEST(test_no_connection_table),
