@@ -192,12 +192,6 @@ static void take_sched_flags(struct parse *p, const char *value)
 	(void)n;
 }
 
-static void take_anything(struct parse *p, const char *value)
-{
-	(void)p;
-	(void)value;
-}
-
 static void take_persistent(struct parse *p, const char *value)
 {
 	long seconds;
@@ -276,9 +270,9 @@ struct spec {
 	enum kind kind;
 	unsigned arg; /* POPT_ARG_... */
 	enum option option;
-	void (*take)(struct parse *p, const char *value);
-	long min, max;       /* without `take`: a number in this range, else ... */
-	const char *illegal; /* ... "illegal %s specified" */
+	void (*take)(struct parse *p, const char *value); /* NULL: any value will do, or ... */
+	long min, max;                                    /* ... a number in this range, else */
+	const char *illegal;                              /* "illegal %s specified" */
 };
 
 #define COMMAND(name, letter, kind)                          \
@@ -334,7 +328,7 @@ static const struct spec specs[] = {
 	NUMBER("l-threshold", 'y', OPT_L_THRESHOLD, 0, INT_MAX, "l_threshold"),
 	FLAG("numeric", 'n', OPT_NUMERIC),
 	FLAG("connection", 'c', OPT_CONNECTION),
-	VALUE("mcast-interface", '\0', OPT_MCAST_INTERFACE, take_anything),
+	VALUE("mcast-interface", '\0', OPT_MCAST_INTERFACE, NULL),
 	NUMBER("syncid", '\0', OPT_SYNCID, 0, 255, "syncid"),
 	FLAG("timeout", '\0', OPT_TIMEOUT),
 	FLAG("daemon", '\0', OPT_DAEMON),
@@ -346,7 +340,7 @@ static const struct spec specs[] = {
 	{"sort", '\0', KIND_UNCOUNTED, POPT_ARG_NONE, OPT_COUNT, NULL},
 	FLAG("exact", 'X', OPT_EXACT),
 	FLAG("ops", 'o', OPT_OPS),
-	VALUE("pe", '\0', OPT_PE, take_anything),
+	VALUE("pe", '\0', OPT_PE, NULL),
 	VALUE("sched-flags", 'b', OPT_SCHED_FLAGS, take_sched_flags),
 	FLAG("tun-info", '\0', OPT_TUN_INFO),
 	VALUE("tun-type", '\0', OPT_TUN_TYPE, take_tun_type),
