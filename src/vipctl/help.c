@@ -35,6 +35,8 @@ void help_print(FILE *out, const char *argv0)
 {
 	if (options_as_ipvsadm(argv0))
 		help_print_version(out, argv0);
-	fprintf(out, "usage: %s [-L [SERVICE] [VIEW] [OPTION]...] | -S [-n] | -o FORMAT | -h | -v\n", argv0);
+	fprintf(out,
+		"usage: %s [-L [SERVICE] [VIEW] [OPTION]...] | -S [-n] | -o FORMAT | -h | -v\n",
+		argv0);
 	fputs(text, out);
 }
