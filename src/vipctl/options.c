@@ -493,8 +493,9 @@ static void take_command(struct parse *p, const struct spec *spec, const char *a
 		p->command = CMD_SAVE;
 		return;
 	case KIND_CHANGE:
-		fail(p, EXIT_USAGE, "%s: '%s' would change the table, and vipctl only shows it",
-		     argv0, spec->name);
+		fail(p, EXIT_USAGE,
+		     "%s: '%s' would change the kernel's state, and vipctl only shows it", argv0,
+		     spec->name);
 		return;
 	case KIND_HELP:
 		help_print(p->env->out, argv0);

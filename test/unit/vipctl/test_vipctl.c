@@ -443,7 +443,8 @@ static void test_changes_are_refused(void **state)
 		assert_int_equal(w->exit_code, EXIT_USAGE);
 		assert_string_equal(w->out, "");
 		assert_string_equal(strchr(w->err, '\n'), "\n");
-		assert_non_null(strstr(w->err, "would change the table, and vipctl only shows it"));
+		assert_non_null(strstr(
+			w->err, "would change the kernel's state, and vipctl only shows it"));
 	}
 }
 
