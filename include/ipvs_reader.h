@@ -54,8 +54,8 @@ int ipvs_sort_dests(struct ipvs_dests *list);
 struct ipvs_conn {
 	char proto[8];         /* "TCP", "UDP", "SCTP"; "IP" for a template of a fwmark service */
 	uint16_t proto_number; /* 0 for any other word */
-	struct ip_addr client, virtual_, dest;
-	uint16_t client_port, virtual_port, dest_port;
+	struct ip_addr client, vip, dest;
+	uint16_t client_port, vip_port, dest_port;
 	char state[16];
 	uint32_t expires_sec;
 	char pe[IPVS_PE_MAX]; /* persistence engine, "" = none */

@@ -81,7 +81,7 @@ int ipvs_conn_parse(char *line, struct ipvs_conn *ret_conn)
 	copy_word(conn->proto, sizeof(conn->proto), next_word(&line));
 	conn->proto_number = proto_number(conn->proto);
 	if (parse_end(&line, &conn->client, &conn->client_port) < 0 ||
-	    parse_end(&line, &conn->virtual_, &conn->virtual_port) < 0 ||
+	    parse_end(&line, &conn->vip, &conn->vip_port) < 0 ||
 	    parse_end(&line, &conn->dest, &conn->dest_port) < 0)
 		return -EBADMSG;
 	copy_word(conn->state, sizeof(conn->state), next_word(&line));

@@ -232,7 +232,7 @@ static void json_conn(struct report *r, const struct ipvs_conn *conn)
 	fputc(',', out);
 	put_end(r, "client_", &conn->client, conn->client_port, conn->proto_number);
 	fputc(',', out);
-	put_end(r, "virtual_", &conn->virtual_, conn->virtual_port, conn->proto_number);
+	put_end(r, "virtual_", &conn->vip, conn->vip_port, conn->proto_number);
 	fputc(',', out);
 	put_end(r, "destination_", &conn->dest, conn->dest_port, conn->proto_number);
 	if (conn->pe[0]) {
