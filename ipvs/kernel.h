@@ -39,6 +39,7 @@ enum kset {
 	KSET_NODEPORTS,    /* protocol . port -> target */
 	KSET_NODEPORTS_CLUSTER, /* protocol . port -> target, for clients in the cluster */
 	KSET_NODEPORTS_MASQ,    /* protocol . port: all clients are masqueraded */
+	KSET_DIRECT,            /* frontend: its packets keep their source, whoever the client is */
 	KSET_NODEPORTS_LOCAL,   /* protocol . port: those in the cluster are */
 	KSET_COUNT
 };
@@ -88,10 +89,20 @@ struct kservice {
 	uint32_t timeout_sec;
 };
 
+/* How a destination is reached, and how much it bears. All of a virtual server of ours are alike.
+ */
+struct kforward {
+	uint32_t u_thresh, l_thresh; /* connections; 0 = no limit */
+	uint16_t tun_port;
+	uint8_t fwd;      /* IP_VS_CONN_F_MASQ, _TUNNEL, _DROUTE */
+	uint8_t tun_type; /* IP_VS_CONN_F_TUNNEL_TYPE_* */
+};
+bool kforward_equal(const struct kforward *a, const struct kforward *b);
+
 struct kdest {
 	struct ip_addr addr;
 	uint16_t port;
-	uint8_t fwd;
+	struct kforward forward;
 	uint32_t weight;
 	uint32_t active_conns, inact_conns; /* read only */
 };

@@ -65,7 +65,11 @@ static int put_dest(struct nl_batch *batch, const struct kop *op)
 	struct ipvs_dest dest = {
 		.addr = op->rs.dest.addr,
 		.port = op->rs.dest.port,
-		.fwd = op->rs.dest.fwd,
+		.fwd = op->rs.dest.forward.fwd,
+		.tun_type = op->rs.dest.forward.tun_type,
+		.tun_port = op->rs.dest.forward.tun_port,
+		.u_thresh = op->rs.dest.forward.u_thresh,
+		.l_thresh = op->rs.dest.forward.l_thresh,
 		.weight = op->rs.dest.weight,
 	};
 
@@ -272,7 +276,11 @@ static int visit_message(const struct nlmsghdr *msg, void *arg)
 			return 0;
 		object.dest = (struct kdest){.addr = dest.addr,
 					     .port = dest.port,
-					     .fwd = dest.fwd,
+					     .forward = {.fwd = dest.fwd,
+							 .tun_type = dest.tun_type,
+							 .tun_port = dest.tun_port,
+							 .u_thresh = dest.u_thresh,
+							 .l_thresh = dest.l_thresh},
 					     .weight = dest.weight,
 					     .active_conns = dest.active_conns,
 					     .inact_conns = dest.inact_conns};

@@ -422,9 +422,10 @@ static bool take_dests(struct backend *be, struct pic_service *svc)
 		}
 		if (!dest)
 			return true;
-		changed |= dest->weight != seen->weight || dest->fwd != seen->fwd;
+		changed |= dest->weight != seen->weight ||
+			   !(dest->alike && kforward_equal(&svc->forward, &seen->forward));
 		dest->weight = seen->weight;
-		dest->fwd = seen->fwd;
+		picture_dest_forward(svc, dest, &seen->forward);
 	}
 	return changed;
 }

@@ -192,7 +192,7 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 	}
 	if (!dest)
 		return;
-	dest->fwd = want->fwd;
+	picture_dest_forward(svc, dest, &want->forward);
 	dest->weight = want->weight;
 	if (want->weight) {
 		if (dest->deadline_ms)

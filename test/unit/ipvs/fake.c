@@ -164,7 +164,7 @@ static int do_dest(struct fake *fake, const struct kop *op)
 		*dest = op->rs.dest;
 	}
 	dest->weight = op->rs.dest.weight;
-	dest->fwd = op->rs.dest.fwd;
+	dest->forward = op->rs.dest.forward;
 	return 0;
 }
 
