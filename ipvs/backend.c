@@ -31,6 +31,32 @@ bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip)
 	return false;
 }
 
+static struct listeners *listeners_of(struct backend *be, uint8_t proto)
+{
+	struct listeners **slot = &be->listeners[proto == IPPROTO_TCP   ? 0
+						 : proto == IPPROTO_UDP ? 1
+									: 2];
+
+	if (!*slot)
+		*slot = calloc(1, sizeof(**slot));
+	return *slot;
+}
+
+bool engine_port_is_used(struct backend *be, uint8_t proto, uint16_t port)
+{
+	struct listeners *listeners = listeners_of(be, proto);
+	uint64_t now_ms = engine_now_ms(be);
+
+	if (!listeners)
+		return false;
+	if (!listeners->read_ms || now_ms - listeners->read_ms > ENGINE_LISTENERS_MS) {
+		listeners->read_ms = now_ms;
+		if (be->kernel.ops->listeners(be->kernel.ctx, proto, listeners->ports) < 0)
+			memset(listeners->ports, 0, sizeof(listeners->ports));
+	}
+	return listeners->ports[port / 64] >> port % 64 & 1;
+}
+
 /* ---- the queue ---- */
 
 struct unit *engine_mark(struct backend *be, const struct fe_key *key)
@@ -329,6 +355,8 @@ static void ipvs_close(struct backend *be)
 	free(be->scan.dests);
 	free(be->scan.addrs);
 	free(be->own_addrs);
+	for (size_t i = 0; i < ARRAY_SIZE(be->listeners); i++)
+		free(be->listeners[i]);
 	if (be->kernel.ops)
 		be->kernel.ops->close(be->kernel.ctx);
 	free(be);

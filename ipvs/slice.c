@@ -599,6 +599,15 @@ static int lower_server_unit(struct backend *be, const struct lowering *low,
 	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
 }
 
+/* A node port that is not taken yet, and is somebody's. */
+static bool takes_a_port(struct backend *be, const struct pic_entrance *entrance)
+{
+	const struct fe_key *key = &entrance->key;
+
+	return key->scope == SCOPE_NODEPORT && !(entrance->elems & (EL_TO | EL_CLUSTER)) &&
+	       engine_port_is_used(be, key->proto, key->port);
+}
+
 static int lower_entrance_unit(struct backend *be, const struct lowering *low,
 			       const struct frontend *fe, struct unit *unit)
 {
@@ -610,6 +619,12 @@ static int lower_entrance_unit(struct backend *be, const struct lowering *low,
 	if (fe && !model_via(low->model, fe, false))
 		unit_fail(unit, R_REFUSED,
 			  "its cluster IP and port are another Service's: nowhere to lead to");
+	if (fe && takes_a_port(be, entrance)) {
+		unit_fail(unit, R_REFUSED,
+			  "a program of this node waits at this port: stop it, or give the Service "
+			  "another nodePort");
+		fe = NULL;
+	}
 	return lower_entrance(low, entrance, fe, unit);
 }
 
