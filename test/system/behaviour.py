@@ -36,6 +36,7 @@ needs: SCTP where the kernel must have it (this machine's own has none)
 objects: manifests as they are, ADDR4(host), ADDR6(host), VIP4(service), VIP6(service) replaced
 """
 import collections
+import concurrent.futures
 import errno
 import ipaddress
 import re
@@ -292,9 +293,11 @@ class Case:
     def ask(self, ask):
         if ask.get("mode") and not daemon.MODE.startswith(ask["mode"]):
             return
-        for asker in as_list(ask["from"]):
-            for place in as_list(ask.get("at", "CLUSTER")):
-                self.ask_at({**ask, "from": asker}, place)
+        asks = [({**ask, "from": asker}, place) for asker in as_list(ask["from"])
+                for place in as_list(ask.get("at", "CLUSTER"))]
+        # silence takes its time: all listen for it at once
+        with concurrent.futures.ThreadPoolExecutor(8 if ask.get("dropped") else 1) as pool:
+            list(pool.map(lambda one: self.ask_at(*one), asks))
 
     def ask_at(self, ask, place):
         target, _, port_name = ask["to"].partition(":")
