@@ -85,11 +85,10 @@ int nl_dump_start(struct nl_batch *batch);
 int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted);
 void nl_dump_cancel(struct nl_conn *conn);
 
-/* Notifications: a socket of its own in the groups given (numbers, not bits). read: all that is
- * there now; `own` tells messages that `self` caused itself (by port id). -ENOBUFS: some were lost:
- * read everything again. */
+/* Notifications: a socket of its own in the groups given (numbers, not bits), but for what `self`
+ * changes. read: all that is there now. -ENOBUFS: some were lost: read everything again. */
 struct nl_monitor;
-typedef void (*nl_event_fn)(const struct nlmsghdr *msg, bool own, void *arg);
+typedef void (*nl_event_fn)(const struct nlmsghdr *msg, void *arg);
 int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
 		    const struct nl_conn *self, struct nl_monitor **ret_monitor, struct err *err);
 void nl_monitor_close(struct nl_monitor *monitor);

@@ -18,6 +18,7 @@
 #define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
 #define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
 #define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
+#define ENGINE_GATEWAYS_MAX   64    /* of the node's routes; more are not protected */
 #define ENGINE_NODE_ADDRS_MAX 10000 /* addresses of the node's links; more are left out */
 
 /* A marked or failing key; one that is neither has no unit. */
@@ -45,7 +46,8 @@ struct rules {
 	struct backend *be;
 	int family;
 	enum rules_state state;
-	bool used; /* a frontend of this family was marked */
+	bool used;  /* a frontend of this family was marked */
+	bool stale; /* those being loaded are outdated already */
 	char *text;
 	uint64_t text_hash, digest;
 	unsigned attempts;
@@ -79,6 +81,8 @@ struct scan {
 
 struct engine_counters {
 	uint64_t slices, operations, audits, drift, rules_loads, failures;
+	uint64_t lower_us;  /* comparing and planning */
+	uint64_t kernel_us; /* changes: putting messages together, and what the kernel does */
 };
 
 struct backend {
@@ -90,6 +94,8 @@ struct backend {
 	struct ledger *ledger;
 	struct unit *units;
 	struct unit *queue, **queue_tail;
+	bool model_whole;   /* what the model does not have is to go; before that, it may come */
+	struct unit *later; /* for then */
 	struct unit **slice_units;
 	size_t n_slice, slice_cap;
 	struct rules rules[2]; /* IPv4, IPv6 */
@@ -99,6 +105,8 @@ struct backend {
 	struct ip_addr node_addr[2], src[2];
 	struct ip_addr *own_addrs; /* of the node's links */
 	size_t n_own_addrs;
+	struct ip_addr gateways[ENGINE_GATEWAYS_MAX]; /* of the node's routes */
+	size_t n_gateways;
 	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
 	size_t slice_ops;      /* operations planned at once; likewise */
 	uint64_t aux_retry_ms; /* repairs of bindings and addresses that failed */
@@ -116,15 +124,22 @@ static inline int engine_family_index(int family)
 }
 
 uint64_t engine_now_ms(const struct backend *be);
+/* Are virtual servers at this address others' by configuration? */
+bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip);
 uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
 
 /* The queue. */
 struct unit *engine_mark(struct backend *be, const struct fe_key *key);
 struct unit *engine_pop(struct backend *be);
+void engine_put_off(struct backend *be, struct unit *unit); /* until the model is whole */
+void engine_model_is_whole(struct backend *be);
 void engine_unit_drop(struct backend *be, struct unit *unit);
 void engine_drop_service(struct backend *be, struct pic_service *svc);
 /* What somebody removed: its element is not there any more, and what it belongs to is marked. */
 void engine_elem_gone(struct backend *be, const struct kelem *elem);
+/* The kernel has it, or all of them, no more: nor has the picture, nor does the ledger name it. */
+void engine_dest_gone(struct backend *be, struct pic_service *svc, struct pic_dest *dest);
+void engine_dests_gone(struct backend *be, struct pic_service *svc);
 
 /* rules: starts the child that loads them; true when the family's rules stand. */
 bool engine_rules_ready(struct backend *be, struct rules *rules);

@@ -114,9 +114,11 @@ struct kop {
 enum kdump {
 	KD_SERVICES, /* every virtual server of the namespace -> service */
 	KD_DESTS,    /* of one virtual server -> dest; nothing if it does not exist */
-	KD_BINDINGS, /* local routes of BINDING_PROTOCOL, both families -> binding */
+	KD_BINDINGS, /* local routes of BINDING_PROTOCOL, both families -> binding; and on the way,
+		      * as objects of KD_GATEWAYS, the gateways of all other routes -> addr */
 	KD_ELEMS,    /* all sets of a helper table, one family after the other -> elem */
-	KD_ADDRS,    /* global addresses of the node's links that are up, but lo -> addr */
+	KD_ADDRS,    /* global addresses of the node's links, but lo and kube-ipvs0 -> addr */
+	KD_GATEWAYS, /* no dump of its own */
 };
 
 /* One object of a dump. */
@@ -168,6 +170,8 @@ struct kernel_ops {
 	/* A number that stands for the rules and sets (not elements) of a helper table as the
 	 * kernel lists them, 0 if the table is not there: equal numbers, unchanged rules. */
 	int (*rules_digest)(void *ctx, uint8_t family, uint64_t *ret_digest);
+	/* IPVS's timeouts of idle connections, in seconds; 0 = unchanged. 0 or -errno. */
+	int (*set_timeouts)(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec, uint32_t udp_sec);
 	/* Descriptors that become readable on notifications, and what they say. */
 	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
 	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);

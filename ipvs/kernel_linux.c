@@ -29,9 +29,10 @@ struct linux_kernel {
 	struct nl_batch *batches[CONN_COUNT];
 	struct nl_monitor *route_monitor, *nft_monitor;
 	int lo_index;
-	int *results;                     /* RESULTS_MAX */
-	uint32_t *op_of;                  /* RESULTS_MAX: first operation of each message */
-	struct ipvs_key dests_of;         /* whose destinations are being dumped */
+	int no_links[2];          /* lo and kube-proxy's: their addresses are not the node's */
+	int *results;             /* RESULTS_MAX */
+	uint32_t *op_of;          /* RESULTS_MAX: first operation of each message */
+	struct ipvs_key dests_of; /* whose destinations are being dumped */
 	unsigned dump_part[KD_ADDRS + 1]; /* dumps of several requests: which is next */
 	bool dump_open[KD_ADDRS + 1];
 };
@@ -271,13 +272,17 @@ static int visit_message(const struct nlmsghdr *msg, void *arg)
 					     .inact_conns = dest.inact_conns};
 		break;
 	case KD_BINDINGS:
-		if (!route_get_binding(msg, &object.binding))
+		if (route_get_gateway(msg, &object.addr))
+			object.kind = KD_GATEWAYS;
+		else if (!route_get_binding(msg, &object.binding))
 			return 0;
 		break;
 	case KD_ELEMS:
 		return nft_get_elems(msg, visit_elem, visit);
+	case KD_GATEWAYS: /* found among the bindings */
+		return 0;
 	case KD_ADDRS:
-		if (!route_get_addr(msg, visit->k->lo_index, &object.addr))
+		if (!route_get_addr(msg, visit->k->no_links, &object.addr))
 			return 0;
 		break;
 	}
@@ -324,6 +329,10 @@ static int linux_dump_start(void *ctx, enum kdump what, const struct ipvs_key *k
 
 	if (key)
 		k->dests_of = *key;
+	if (what == KD_ADDRS) {
+		k->no_links[0] = k->lo_index;
+		k->no_links[1] = (int)if_nametoindex("kube-ipvs0");
+	}
 	k->dump_part[what] = 0;
 	k->dump_open[what] = false;
 	return 0;
@@ -402,6 +411,18 @@ static int linux_rules_digest(void *ctx, uint8_t family, uint64_t *ret_digest)
 	return 0;
 }
 
+static int linux_set_timeouts(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec, uint32_t udp_sec)
+{
+	struct ipvs_timeouts timeouts = {tcp_sec, tcp_fin_sec, udp_sec};
+	struct linux_kernel *k = ctx;
+	int rc = ipvs_put_timeouts(k->batches[CONN_IPVS], &timeouts);
+
+	if (rc < 0)
+		return rc;
+	rc = nl_batch_send(k->batches[CONN_IPVS], k->results);
+	return rc < 0 ? rc : k->results[0];
+}
+
 /* ---- notifications ---- */
 
 struct listener {
@@ -411,13 +432,11 @@ struct listener {
 	bool addrs_told, rules_told[2];
 };
 
-static void on_route(const struct nlmsghdr *msg, bool own, void *arg)
+static void on_route(const struct nlmsghdr *msg, void *arg)
 {
 	struct listener *listener = arg;
 	struct kevent event = {.kind = KE_BINDING_GONE};
 
-	if (own)
-		return;
 	if (msg->nlmsg_type == RTM_DELROUTE && route_get_binding(msg, &event.binding)) {
 		listener->fn(&event, listener->arg);
 	} else if ((msg->nlmsg_type == RTM_NEWADDR || msg->nlmsg_type == RTM_DELADDR) &&
@@ -438,13 +457,13 @@ static int on_elem_gone(const struct kelem *elem, void *arg)
 	return 0;
 }
 
-static void on_nft(const struct nlmsghdr *msg, bool own, void *arg)
+static void on_nft(const struct nlmsghdr *msg, void *arg)
 {
 	struct listener *listener = arg;
 	struct kevent event = {.kind = KE_RULES_GONE};
 	int type;
 
-	if (own || !nft_is_ours(msg, &event.family, &type))
+	if (!nft_is_ours(msg, &event.family, &type))
 		return;
 	if (type == NFT_MSG_DELSETELEM) {
 		nft_get_elems(msg, on_elem_gone, listener);
@@ -515,6 +534,7 @@ static const struct kernel_ops linux_kernel_ops = {
 	.dump_next = linux_dump_next,
 	.get_service = linux_get_service,
 	.rules_digest = linux_rules_digest,
+	.set_timeouts = linux_set_timeouts,
 	.fds = linux_fds,
 	.read_events = linux_read_events,
 	.writes = linux_writes,

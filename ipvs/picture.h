@@ -56,6 +56,7 @@ struct pic_binding {
 	bool elem_vip; /* has its element in `vips` */
 	bool dirty;    /* in picture.dirty_bindings */
 	bool node_own; /* the node has this address on a link: it is never bound, never guarded */
+	bool printed, elem_printed; /* in a plan that is printed: it is there already */
 	uint8_t seen;
 	size_t refs;    /* our virtual servers and entrances at this address */
 	size_t leaving; /* of these, how many go in the present slice */

@@ -27,8 +27,9 @@ struct svc_entry {
 	struct ptr_list slices;
 	bool dirty;
 	size_t places; /* how many of its objects make it depend on places */
+	bool external; /* the Service has external addresses */
 	struct svc_entry *next_dirty;
-	UT_hash_handle hh, hh_placed;
+	UT_hash_handle hh, hh_placed, hh_external;
 };
 
 /* Label index: "ns/key=value" -> Pods that bear it, Services whose selector begins with it. */
@@ -38,10 +39,19 @@ struct label_entry {
 	UT_hash_handle hh;
 };
 
+/* Index of nodes' addresses. */
+struct addr_entry {
+	struct ip_addr addr;
+	const struct node *node; /* the one that was told last */
+	UT_hash_handle hh;
+};
+
 struct cache {
 	struct obj_entry *objects;
 	struct svc_entry *services;
-	struct svc_entry *placed; /* those whose endpoints depend on places */
+	struct svc_entry *placed;   /* those whose endpoints depend on places */
+	struct svc_entry *external; /* those with external addresses */
+	struct addr_entry *node_addrs;
 	struct label_entry *labels;
 	struct svc_entry *dirty;
 	size_t n_dirty;
@@ -81,6 +91,8 @@ static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
 {
 	if (entry->places)
 		HASH_DELETE(hh_placed, cache->placed, entry);
+	if (entry->external)
+		HASH_DELETE(hh_external, cache->external, entry);
 	HASH_DEL(cache->services, entry);
 	free(entry->slices.items);
 	free(entry->key);
@@ -92,6 +104,7 @@ void cache_free(struct cache *cache)
 	struct obj_entry *object, *next_object;
 	struct svc_entry *svc, *next_svc;
 	struct label_entry *label, *next_label;
+	struct addr_entry *addr, *next_addr;
 
 	if (!cache)
 		return;
@@ -103,6 +116,10 @@ void cache_free(struct cache *cache)
 	}
 	HASH_ITER (hh, cache->services, svc, next_svc)
 		svc_entry_free(cache, svc);
+	HASH_ITER (hh, cache->node_addrs, addr, next_addr) {
+		HASH_DEL(cache->node_addrs, addr);
+		free(addr);
+	}
 	HASH_ITER (hh, cache->labels, label, next_label) {
 		HASH_DEL(cache->labels, label);
 		free(label->pods.items);
@@ -254,6 +271,26 @@ static int pod_link(struct cache *cache, const struct pod *pod, bool link)
 	return 0;
 }
 
+static void svc_set_external(struct cache *cache, struct svc_entry *entry, bool external)
+{
+	if (entry->external == external)
+		return;
+	entry->external = external;
+	if (external)
+		HASH_ADD_KEYPTR(hh_external, cache->external, entry->key, strlen(entry->key),
+				entry);
+	else
+		HASH_DELETE(hh_external, cache->external, entry);
+}
+
+static void mark_external(struct cache *cache)
+{
+	struct svc_entry *entry, *next;
+
+	HASH_ITER (hh_external, cache->external, entry, next)
+		svc_mark(cache, entry);
+}
+
 static int service_link(struct cache *cache, const struct service *svc, bool link)
 {
 	struct svc_entry *entry = svc_get(cache, svc->meta.ns, svc->meta.name);
@@ -265,6 +302,7 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 	svc_mark(cache, entry);
 	if (svc->distribution != SVC_ANYWHERE)
 		svc_count_place(cache, entry, link);
+	svc_set_external(cache, entry, link && (svc->n_external_ips || svc->n_ingress));
 	if (!svc->n_selector)
 		return 0;
 	label = label_get(cache, svc->meta.ns, &svc->selector[0]);
@@ -275,6 +313,11 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 		label_drop_if_empty(cache, label);
 	}
 	return 0;
+}
+
+static bool is_api_server(const struct svc_entry *entry)
+{
+	return strcmp(entry->key, "default/kubernetes") == 0;
 }
 
 static bool has_hints(const struct slice *slice)
@@ -299,6 +342,8 @@ static int slice_link(struct cache *cache, const struct slice *slice, bool link)
 	if (has_hints(slice))
 		svc_count_place(cache, entry, link);
 	svc_mark(cache, entry);
+	if (is_api_server(entry))
+		mark_external(cache);
 	return 0;
 }
 
@@ -310,6 +355,35 @@ static int endpoints_link(struct cache *cache, const struct endpoints *endpoints
 		return -ENOMEM;
 	entry->endpoints = link ? endpoints : NULL;
 	svc_mark(cache, entry);
+	if (is_api_server(entry))
+		mark_external(cache);
+	return 0;
+}
+
+static int node_link(struct cache *cache, const struct node *node, bool link)
+{
+	if (node->zone)
+		cache_mark_placed(cache);
+	if (node->n_addrs)
+		mark_external(cache);
+	for (size_t i = 0; i < node->n_addrs; i++) {
+		struct addr_entry *entry;
+
+		HASH_FIND(hh, cache->node_addrs, &node->addrs[i], sizeof(node->addrs[i]), entry);
+		if (!link && entry && entry->node == node) {
+			HASH_DEL(cache->node_addrs, entry);
+			free(entry);
+		} else if (link && !entry) {
+			entry = calloc(1, sizeof(*entry));
+			if (!entry)
+				return -ENOMEM;
+			entry->addr = node->addrs[i];
+			entry->node = node;
+			HASH_ADD(hh, cache->node_addrs, addr, sizeof(entry->addr), entry);
+		} else if (link) {
+			entry->node = node;
+		}
+	}
 	return 0;
 }
 
@@ -326,9 +400,7 @@ static int object_link(struct cache *cache, const union object *object, bool lin
 	case OBJ_POD:
 		return pod_link(cache, &object->pod, link);
 	case OBJ_NODE:
-		if (object->node.zone)
-			cache_mark_placed(cache);
-		break;
+		return node_link(cache, &object->node, link);
 	case OBJ_KIND_COUNT:
 		break;
 	}
@@ -502,6 +574,50 @@ int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *
 	if (!entry->service || !entry->service->n_selector)
 		return 0;
 	return select_pods(cache, entry->service, ret_inputs);
+}
+
+static bool slice_serves(const struct slice *slice, const struct ip_addr *addr, uint16_t port)
+{
+	bool has_port = port == 0, has_addr = false;
+
+	for (size_t i = 0; i < slice->n_ports; i++)
+		has_port |= slice->ports[i].port == port;
+	for (size_t i = 0; i < slice->n_endpoints; i++)
+		has_addr |= addr_equal(&slice->endpoints[i].addr, addr);
+	return has_port && has_addr;
+}
+
+/* At this address, and at this port of it (0 = any)? */
+static bool api_server_at(const struct cache *cache, const struct ip_addr *addr, uint16_t port)
+{
+	const struct svc_entry *entry = svc_find(cache, "default/kubernetes");
+	bool found = false;
+
+	for (size_t i = 0; entry && i < entry->slices.n; i++)
+		found |= slice_serves(entry->slices.items[i], addr, port);
+	for (size_t i = 0; entry && entry->endpoints && i < entry->endpoints->n_subsets; i++)
+		found |= slice_serves(&entry->endpoints->subsets[i], addr, port);
+	return found;
+}
+
+const char *cache_owner_of(const struct cache *cache, const char *node_name,
+			   const struct ip_addr *addr, uint16_t port)
+{
+	struct addr_entry *entry;
+	bool own;
+
+	HASH_FIND(hh, cache->node_addrs, addr, sizeof(*addr), entry);
+	own = entry && strcmp(entry->node->meta.name, node_name) == 0;
+	if (api_server_at(cache, addr, own ? port : 0))
+		return "the API server's";
+	return entry && !own ? "another node's" : NULL;
+}
+
+const struct service *cache_service(const struct cache *cache, const char *key)
+{
+	const struct svc_entry *entry = svc_find(cache, key);
+
+	return entry ? entry->service : NULL;
 }
 
 const struct node *cache_node(const struct cache *cache, const char *name)

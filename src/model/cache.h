@@ -46,6 +46,15 @@ void cache_mark_placed(struct cache *cache);
 /* 0 or -ENOMEM; `ret->pods` and `ret->pod_zones` are to be freed. */
 int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs);
 
+/* Whose an address is that no Service's external address may take over: in words, NULL = nobody's.
+ * That of another node, and the API server's: its own port alone where this node has the address.
+ * The Services that have external addresses are marked when this may have changed (index of
+ * external Services). */
+const char *cache_owner_of(const struct cache *cache, const char *node_name,
+			   const struct ip_addr *addr, uint16_t port);
+
+/* The Service "ns/name", until the cache changes; NULL if there is none. */
+const struct service *cache_service(const struct cache *cache, const char *key);
 const struct node *cache_node(const struct cache *cache, const char *name);
 size_t cache_count(const struct cache *cache, enum obj_kind kind);
 /* The printer `--print=objects`: by kind, then namespace and name. 0 or -ENOMEM. */

@@ -16,10 +16,11 @@
  * instead while there are endpoints elsewhere: a load balancer then tries another node. D7
  * loadBalancerSourceRanges hold for load balancer IPs alone. Ranges of one family mean nobody in
  *     the other.
- *  D8 Addresses that no Service can have (loopback, multicast ...) are left out, with a note.
- *  D9 default/kubernetes comes first, then port 53 of a Service in kube-system.
- *  D10 A scheduler annotation counts if the name is in the list below; else a note says so and the
- *      node's default is used: a typing error must not take a Service down. */
+ *  D8 Addresses that no Service can have (loopback, multicast ...) are left out, with a note; so
+ * are another node's and the API server's own: taking them over would cut this node off. D9
+ * default/kubernetes comes first, then port 53 of a Service in kube-system. D10 A scheduler
+ * annotation counts if the name is in the list below; else a note says so and the node's default is
+ * used: a typing error must not take a Service down. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +45,8 @@ struct port_want {
 	struct fe_key own, cluster,
 		local; /* cluster IP; where all and where local ones are found */
 	struct svc_want *want;
+	const struct cache *cache;
+	const char *node_name;
 };
 
 static int note(struct svc_want *want, const char *fmt, ...) PRINTF(2, 3);
@@ -77,6 +80,16 @@ static uint8_t priority_of(const struct service *svc, const struct svc_port *por
 	if (strcmp(svc->meta.ns, "kube-system") == 0 && port->port == 53)
 		return PRIO_DNS;
 	return PRIO_NORMAL;
+}
+
+uint8_t desired_priority(const struct service *svc)
+{
+	uint8_t best = PRIO_NORMAL;
+
+	for (size_t i = 0; i < svc->n_ports; i++)
+		if (priority_of(svc, &svc->ports[i]) < best)
+			best = priority_of(svc, &svc->ports[i]);
+	return best;
 }
 
 /* D10 */
@@ -194,17 +207,19 @@ static int add_entrance(const struct port_want *pw, const struct fe_key *key, st
 static int add_address(const struct port_want *pw, const char *field, const struct ip_addr *addr,
 		       struct ranges *ranges)
 {
-	const char *unusable = addr_unusable(addr); /* D8 */
+	const char *unusable = addr_unusable(addr), *owner; /* D8 */
 	struct fe_key key = fe_key_make(addr, pw->port->port, pw->port->proto);
-	char text[ADDR_TEXT_MAX];
+	char text[ADDR_PORT_TEXT_MAX];
 
 	if (addr->family != pw->cluster_ip->family)
 		return 0;
-	if (!unusable)
+	owner = pw->cache ? cache_owner_of(pw->cache, pw->node_name, addr, key.port) : NULL;
+	if (!unusable && !owner)
 		return add_entrance(pw, &key, ranges);
-	return pw->port != pw->svc->ports ? 0
-					  : note(pw->want, "%s %s is left out: it is %s", field,
-						 addr_format(addr, text), unusable);
+	if (unusable && pw->port != pw->svc->ports)
+		return 0; /* told with the first port */
+	return note(pw->want, "%s %s is left out: it is %s", field,
+		    addr_port_format(addr, key.port, text), unusable ? unusable : owner);
 }
 
 /* D7 */
@@ -290,7 +305,10 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 		    struct svc_want *ret_want)
 {
 	const struct service *svc = in->service;
-	struct port_want pw = {.svc = svc, .want = ret_want};
+	struct port_want pw = {.svc = svc,
+			       .want = ret_want,
+			       .cache = config->cache,
+			       .node_name = config->place.node_name};
 	int rc = 0;
 
 	*ret_want = (struct svc_want){0};

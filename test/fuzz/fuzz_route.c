@@ -19,7 +19,7 @@ static void try_all(const struct nlmsghdr *msg)
 
 	if (!batch)
 		batch = nl_batch_new(fuzz_conn());
-	if (route_get_addr(msg, 1, &addr))
+	if (route_get_addr(msg, (const int[]){1, 0}, &addr))
 		check_addr(&addr);
 	if (!route_get_binding(msg, &binding))
 		return;

@@ -423,6 +423,14 @@ static int fake_dump_start(void *ctx, enum kdump what, const struct ipvs_key *ke
 	return dump_fails(fake) ? -ENOBUFS : 0;
 }
 
+static bool is_hidden(const struct fake *fake, const struct ipvs_key *key)
+{
+	const struct fe_key *hidden = &fake->hidden;
+
+	return hidden->vip.family && addr_equal(&key->addr, &hidden->vip) &&
+	       key->port == hidden->port && key->proto == hidden->proto;
+}
+
 static int dump_services(struct fake *fake, kobject_fn fn, void *arg)
 {
 	struct kobject object = {.kind = KD_SERVICES};
@@ -430,7 +438,8 @@ static int dump_services(struct fake *fake, kobject_fn fn, void *arg)
 
 	for (size_t i = 0; i < 7 && rc == 0 && fake->dump_at < fake->n_services; i++) {
 		object.service = fake->services[fake->dump_at++].service;
-		rc = fn(&object, arg);
+		if (!is_hidden(fake, &object.service.key))
+			rc = fn(&object, arg);
 	}
 	return rc < 0 ? rc : fake->dump_at < fake->n_services;
 }

@@ -40,7 +40,8 @@ struct fake {
 	struct kevent events[FAKE_EVENTS];
 	uint64_t rules[2]; /* digest of the rules loaded; 0 = no table */
 	struct ip_addr addrs[2];
-	char missing[16]; /* a scheduler that this kernel does not have */
+	char missing[16];     /* a scheduler that this kernel does not have */
+	struct fe_key hidden; /* not in dumps, as what moves while one is read; family 0 = none */
 	uint64_t ops, writes, now_ms;
 
 	/* Faults: at operation `fault_at` (counted from 1), and at random, one in `fault_every`. */
