@@ -108,6 +108,7 @@ void engine_dest_gone(struct backend *be, struct pic_service *svc, struct pic_de
 {
 	if (dest->deadline_ms)
 		ledger_drain(be->ledger, &svc->key, &dest->addr, dest->port, 0);
+	flows_endpoint_gone(be, svc, dest);
 	picture_dest_drop(&be->pic, svc, dest);
 }
 
@@ -316,6 +317,7 @@ static void ipvs_close(struct backend *be)
 		free(unit->reason);
 		free(unit);
 	}
+	flows_done(be);
 	picture_done(&be->pic);
 	plan_done(&be->plan);
 	ledger_close(be->ledger);
@@ -347,7 +349,7 @@ int ipvs_backend_open_on(struct kernel kernel, const struct backend_config *conf
 	be->env = env;
 	be->queue_tail = &be->queue;
 	memcpy(be->node_addr, config->node_addr, sizeof(be->node_addr));
-	if (init_rules(be, AF_INET) < 0 || init_rules(be, AF_INET6) < 0) {
+	if (flows_init(be) < 0 || init_rules(be, AF_INET) < 0 || init_rules(be, AF_INET6) < 0) {
 		ipvs_close(be);
 		return err_set(err, -ENOMEM, "no memory for the IPVS backend");
 	}
@@ -606,6 +608,7 @@ static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_
 		next_ms = now_ms + ENGINE_RETRY_MIN_MS;
 	next_ms = min_u64(next_ms, tick_drains(be, now_ms));
 	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
+	next_ms = min_u64(next_ms, flows_tick(be, now_ms, 5000));
 	return next_ms;
 }
 
@@ -710,12 +713,13 @@ static void ipvs_print_counters(struct backend *be, FILE *out)
 	fprintf(out,
 		"kernel_writes %" PRIu64 "\nslices %" PRIu64 "\noperations %" PRIu64
 		"\nfailures %" PRIu64 "\naudits %" PRIu64 "\ndrift %" PRIu64
-		"\nrules_loads %" PRIu64 "\nlower_us %" PRIu64 "\nkernel_us %" PRIu64
-		"\nservices %u\ndrains %zu\n",
+		"\nrules_loads %" PRIu64 "\nflow_passes %" PRIu64 "\nflows_removed %" PRIu64
+		"\nlower_us %" PRIu64 "\nkernel_us %" PRIu64 "\nservices %u\ndrains %zu\n",
 		be->kernel.ops->writes(be->kernel.ctx), be->counters.slices,
 		be->counters.operations, be->counters.failures, be->counters.audits,
-		be->counters.drift, be->counters.rules_loads, be->counters.lower_us,
-		be->counters.kernel_us, HASH_COUNT(be->pic.services), be->pic.drains);
+		be->counters.drift, be->counters.rules_loads, be->counters.flow_passes,
+		be->counters.flows_removed, be->counters.lower_us, be->counters.kernel_us,
+		HASH_COUNT(be->pic.services), be->pic.drains);
 }
 
 /* ---- cleanup ---- */

@@ -3,6 +3,7 @@
  *
  * backend.c  the contract of include/backend.h, timers, notifications, the queue of marked keys
  * scan.c     reads the kernel into the picture, at start and as a rotating audit
+ * flows.c    flows that hang on what is gone, in connection tracking
  * slice.c    takes a slice of the queue through lower, the kernel, and back into the picture */
 #ifndef VIPD_IPVS_ENGINE_H
 #define VIPD_IPVS_ENGINE_H
@@ -81,6 +82,7 @@ struct scan {
 
 struct engine_counters {
 	uint64_t slices, operations, audits, drift, rules_loads, failures;
+	uint64_t flow_passes, flows_removed;
 	uint64_t lower_us;  /* comparing and planning */
 	uint64_t kernel_us; /* changes: putting messages together, and what the kernel does */
 };
@@ -91,6 +93,7 @@ struct backend {
 	struct kernel kernel;
 	struct picture pic;
 	struct plan plan;
+	struct flows *flows;
 	struct ledger *ledger;
 	struct unit *units;
 	struct unit *queue, **queue_tail;
@@ -156,6 +159,18 @@ int scan_reread(struct backend *be, const struct fe_key *key, bool usurped);
 int scan_counts(struct backend *be, struct pic_service *svc);
 /* The addresses of the node's links, now. 0 or -errno. */
 int scan_addrs(struct backend *be);
+
+/* flows.c */
+int flows_init(struct backend *be); /* 0 or -ENOMEM */
+void flows_done(struct backend *be);
+/* A virtual server or an entrance is there, leads elsewhere, or is gone. */
+void flows_frontend_changed(struct backend *be, const struct fe_key *key, bool gone);
+/* A destination is about to be forgotten. */
+void flows_endpoint_gone(struct backend *be, const struct pic_service *svc,
+			 const struct pic_dest *dest);
+/* A share of a pass, if there is need for one. When it wants to be called again; UINT64_MAX never.
+ */
+uint64_t flows_tick(struct backend *be, uint64_t now_ms, uint64_t budget_us);
 
 /* slice.c */
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us);

@@ -16,7 +16,7 @@
 /* The private nftables table, one in family ip and one in ip6. */
 #define HELPER_TABLE "vipd"
 
-enum ktable { KT_SERVICE, KT_DEST, KT_BINDING, KT_ELEM };
+enum ktable { KT_SERVICE, KT_DEST, KT_BINDING, KT_ELEM, KT_FLOW };
 enum kverb { KV_ADD, KV_SET, KV_DEL };
 
 /* Sets and maps of the helper table; the keys' layout is that of nftables: every part padded to 4
@@ -96,6 +96,15 @@ struct kdest {
 	uint32_t active_conns, inact_conns; /* read only */
 };
 
+/* An entry of connection tracking: where a client sent, and from where it is answered. */
+struct kflow {
+	struct ip_addr orig_src, orig_dst, reply_src;
+	uint16_t orig_sport, orig_dport, reply_sport;
+	uint16_t zone;
+	uint32_t id;
+	uint8_t proto;
+};
+
 struct kop {
 	uint8_t table, verb;
 	int result; /* by submit: 0, the kernel's -errno, -ECANCELED: undone because another
@@ -108,6 +117,7 @@ struct kop {
 		} rs; /* KT_DEST */
 		struct kbinding binding;
 		struct kelem elem;
+		struct kflow flow; /* KT_FLOW: KV_DEL alone */
 	};
 };
 
@@ -119,6 +129,7 @@ enum kdump {
 	KD_ELEMS,    /* all sets of a helper table, one family after the other -> elem */
 	KD_ADDRS,    /* global addresses of the node's links, but lo and kube-ipvs0 -> addr */
 	KD_GATEWAYS, /* no dump of its own */
+	KD_FLOWS,    /* entries of connection tracking of the key's protocol, at least -> flow */
 };
 
 /* One object of a dump. */
@@ -131,6 +142,7 @@ struct kobject {
 		struct kbinding binding;
 		struct kelem elem;
 		struct ip_addr addr;
+		struct kflow flow;
 	};
 };
 typedef int (*kobject_fn)(const struct kobject *object, void *arg);
@@ -160,9 +172,9 @@ struct kernel_ops {
 	 * of a binding appends beside an address of the same value, KV_SET replaces. 0 when every
 	 * result was set, -errno when nothing could be sent at all (results are set to it). */
 	int (*submit)(void *ctx, struct kop *ops, size_t n);
-	/* A dump in slices; `key` for KD_DESTS. One dump a netlink family may be open; starting
-	 * another drops it. next: >0 more, 0 done, -errno; a negative return of fn ends it. A
-	 * missing helper table is an empty one. */
+	/* A dump in slices; `key` for KD_DESTS and KD_FLOWS. One dump a netlink family may be open;
+	 * starting another drops it. next: >0 more, 0 done, -errno; a negative return of fn ends
+	 * it. A missing helper table is an empty one. */
 	int (*dump_start)(void *ctx, enum kdump what, const struct ipvs_key *key);
 	int (*dump_next)(void *ctx, enum kdump what, kobject_fn fn, void *arg);
 	/* One virtual server: 0, -ESRCH not there, other -errno. */

@@ -11,6 +11,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 
+#include "ct_codec.h"
 #include "kernel.h"
 #include "nft_codec.h"
 #include "route_codec.h"
@@ -22,7 +23,7 @@
 #define ELEMS_BYTES_MAX   (ELEMS_PER_MESSAGE * 104 + 512)
 #define RESULTS_MAX       (NL_BATCH_BYTES / 16)
 
-enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_COUNT };
+enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_CT, CONN_COUNT };
 
 struct linux_kernel {
 	struct nl_conn *conns[CONN_COUNT];
@@ -33,8 +34,9 @@ struct linux_kernel {
 	int *results;             /* RESULTS_MAX */
 	uint32_t *op_of;          /* RESULTS_MAX: first operation of each message */
 	struct ipvs_key dests_of; /* whose destinations are being dumped */
-	unsigned dump_part[KD_ADDRS + 1]; /* dumps of several requests: which is next */
-	bool dump_open[KD_ADDRS + 1];
+	uint8_t flows_of;         /* the protocol whose flows are being dumped */
+	unsigned dump_part[KD_FLOWS + 2]; /* dumps of several requests: which is next */
+	bool dump_open[KD_FLOWS + 2]; /* one more than there are: gcc takes an enum for so many */
 };
 
 /* ---- services, destinations, bindings: every operation a message ---- */
@@ -74,6 +76,8 @@ static int put_op(struct linux_kernel *k, struct nl_batch *batch, const struct k
 {
 	if (op->table == KT_SERVICE)
 		return put_service(batch, op);
+	if (op->table == KT_FLOW)
+		return ct_put_delete(batch, &op->flow);
 	if (op->table == KT_DEST)
 		return put_dest(batch, op);
 	return route_put_binding(batch, (enum kverb)op->verb, &op->binding, k->lo_index);
@@ -211,6 +215,8 @@ static int linux_submit(void *ctx, struct kop *ops, size_t n)
 		return submit_plain(k, k->batches[CONN_IPVS], ops, n);
 	case KT_BINDING:
 		return submit_plain(k, k->batches[CONN_ROUTE], ops, n);
+	case KT_FLOW:
+		return submit_plain(k, k->batches[CONN_CT], ops, n);
 	case KT_ELEM:
 		return submit_elems(k, k->batches[CONN_NFT], ops, n);
 	}
@@ -281,6 +287,10 @@ static int visit_message(const struct nlmsghdr *msg, void *arg)
 		return nft_get_elems(msg, visit_elem, visit);
 	case KD_GATEWAYS: /* found among the bindings */
 		return 0;
+	case KD_FLOWS:
+		if (!ct_get_flow(msg, &object.flow))
+			return 0;
+		break;
 	case KD_ADDRS:
 		if (!route_get_addr(msg, visit->k->no_links, &object.addr))
 			return 0;
@@ -293,6 +303,8 @@ static enum conn conn_of(enum kdump what)
 {
 	if (what == KD_SERVICES || what == KD_DESTS)
 		return CONN_IPVS;
+	if (what == KD_FLOWS)
+		return CONN_CT;
 	return what == KD_ELEMS ? CONN_NFT : CONN_ROUTE;
 }
 
@@ -311,6 +323,12 @@ static int start_part(struct linux_kernel *k, enum kdump what)
 			batch, what == KD_SERVICES ? IPVS_CMD_GET_SERVICE : IPVS_CMD_GET_DEST,
 			what == KD_DESTS ? &k->dests_of : NULL);
 	}
+	if (what == KD_FLOWS) {
+		if (part >= ARRAY_SIZE(families))
+			return 1;
+		rc = ct_put_dump(batch, families[part], k->flows_of);
+		return rc < 0 ? rc : nl_dump_start(batch);
+	}
 	if (part >= (what == KD_ELEMS ? 2U * KSET_COUNT : what == KD_BINDINGS ? 2U : 1U))
 		return 1;
 	if (what == KD_ELEMS)
@@ -327,8 +345,10 @@ static int linux_dump_start(void *ctx, enum kdump what, const struct ipvs_key *k
 {
 	struct linux_kernel *k = ctx;
 
-	if (key)
+	if (what == KD_DESTS)
 		k->dests_of = *key;
+	if (what == KD_FLOWS)
+		k->flows_of = (uint8_t)key->proto;
 	if (what == KD_ADDRS) {
 		k->no_links[0] = k->lo_index;
 		k->no_links[1] = (int)if_nametoindex("kube-ipvs0");
@@ -543,7 +563,8 @@ static const struct kernel_ops linux_kernel_ops = {
 
 static int open_conns(struct linux_kernel *k, struct err *err)
 {
-	static const int protocols[] = {NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER};
+	static const int protocols[] = {NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER,
+					NETLINK_NETFILTER};
 	int rc = 0;
 
 	for (int i = 0; i < CONN_COUNT && rc == 0; i++) {

@@ -251,6 +251,13 @@ void kop_print(const struct kop *op, FILE *out)
 		if (!del)
 			fprintf(out, " src=%s", addr_format(&op->binding.src, src));
 		break;
+	case KT_FLOW:
+		fprintf(out, "flow %s",
+			addr_port_format(&op->flow.orig_src, op->flow.orig_sport, text));
+		fprintf(out, " to %s/%s",
+			addr_port_format(&op->flow.orig_dst, op->flow.orig_dport, text),
+			proto_name(op->flow.proto));
+		break;
 	case KT_ELEM:
 		print_elem(&op->elem, del, out);
 		break;

@@ -69,6 +69,8 @@ static void apply_entrance_elem(struct backend *be, const struct kop *op, const 
 	if (!entrance)
 		return;
 	entrance->elems_seen |= bit;
+	if (bit == EL_TO || bit == EL_CLUSTER)
+		flows_frontend_changed(be, key, op->verb == KV_DEL);
 	if (op->verb == KV_DEL) {
 		entrance->elems &= (uint8_t)~bit;
 		return;
@@ -154,10 +156,15 @@ static void apply_service(struct backend *be, const struct kop *op)
 	svc->seen |= SEEN_ENTITY;
 	if (op->verb == KV_DEL) {
 		svc->present = svc->owned = false;
+		flows_frontend_changed(be, &key, true);
+		for (size_t i = 0; i < svc->n; i++)
+			flows_endpoint_gone(be, svc, &svc->dests[i]);
 		picture_dests_clear(&be->pic, svc);
 		ledger_disown(be->ledger, &key);
 		return;
 	}
+	if (!svc->present)
+		flows_frontend_changed(be, &key, false);
 	svc->present = true;
 	memcpy(svc->sched, op->service.sched, sizeof(svc->sched));
 	svc->flags = op->service.flags;
@@ -179,8 +186,10 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 			engine_dest_gone(be, svc, dest);
 		return;
 	}
-	if (!dest)
+	if (!dest) {
 		dest = picture_dest_add(svc, &want->addr, want->port);
+		flows_frontend_changed(be, &key, false);
+	}
 	if (!dest)
 		return;
 	dest->fwd = want->fwd;
@@ -223,6 +232,8 @@ static void apply(struct backend *be, const struct kop *op, struct unit *unit)
 	case KT_ELEM:
 		apply_elem(be, op);
 		break;
+	case KT_FLOW: /* never lowered: flows.c sends these itself */
+		break;
 	}
 }
 
@@ -241,6 +252,7 @@ static bool result_is_done(const struct kop *op)
 	case KT_BINDING:
 		return op->result == (del ? -ESRCH : -EEXIST);
 	case KT_ELEM:
+	case KT_FLOW:
 		return del && op->result == -ENOENT;
 	}
 	return false;

@@ -248,7 +248,7 @@ int nl_batch_send(struct nl_batch *batch, int *ret_results)
 	conn->seq += (uint32_t)batch->count;
 	conn->counters.sends++;
 	conn->counters.messages += batch->count;
-	rc = conn_send(conn->change, batch->data, batch->len);
+	rc = conn_send(conn, conn->change, batch->data, batch->len);
 	while (rc == 0 && !through) {
 		ssize_t n = conn_receive(conn, conn->change);
 
@@ -281,7 +281,7 @@ int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg)
 	request->nlmsg_seq = ++conn->seq;
 	request->nlmsg_flags |= NLM_F_ACK;
 	conn->counters.dumps++;
-	rc = conn_send(conn->change, batch->data, batch->len);
+	rc = conn_send(conn, conn->change, batch->data, batch->len);
 	nl_batch_reset(batch);
 	while (rc == 0) {
 		const struct nlmsghdr *msg = NULL;

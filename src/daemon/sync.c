@@ -296,8 +296,7 @@ static int compute_service(struct sync *sync, const char *key)
 
 	if (rc == 0)
 		rc = desired_compute(&sync->desired, &inputs, &want);
-	free(inputs.pods);
-	free(inputs.pod_zones);
+	svc_inputs_done(&inputs);
 	if (rc < 0)
 		return rc;
 	status_set(sync->status, "service", key, want.note);

@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "model/cache.h"
+#include "model/policy.h"
 
 /* An object under "kind ns/name" (kind as one character). */
 struct obj_entry {
@@ -25,6 +26,7 @@ struct svc_entry {
 	const struct service *service;
 	const struct endpoints *endpoints;
 	struct ptr_list slices;
+	struct ptr_list dependents; /* entries of the Services that this one helps out */
 	bool dirty;
 	size_t places; /* how many of its objects make it depend on places */
 	bool external; /* the Service has external addresses */
@@ -95,6 +97,7 @@ static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
 		HASH_DELETE(hh_external, cache->external, entry);
 	HASH_DEL(cache->services, entry);
 	free(entry->slices.items);
+	free(entry->dependents.items);
 	free(entry->key);
 	free(entry);
 }
@@ -170,7 +173,7 @@ static struct svc_entry *svc_get(struct cache *cache, const char *ns, const char
 	return entry;
 }
 
-static void svc_mark(struct cache *cache, struct svc_entry *entry)
+static void mark_entry(struct cache *cache, struct svc_entry *entry)
 {
 	if (entry->dirty)
 		return;
@@ -178,6 +181,13 @@ static void svc_mark(struct cache *cache, struct svc_entry *entry)
 	entry->next_dirty = cache->dirty;
 	cache->dirty = entry;
 	cache->n_dirty++;
+}
+
+static void svc_mark(struct cache *cache, struct svc_entry *entry)
+{
+	mark_entry(cache, entry);
+	for (size_t i = 0; i < entry->dependents.n; i++)
+		mark_entry(cache, (struct svc_entry *)(uintptr_t)entry->dependents.items[i]);
 }
 
 /* One more, or one less, of the objects that make it depend on places. */
@@ -297,6 +307,27 @@ static void mark_external(struct cache *cache)
 		svc_mark(cache, entry);
 }
 
+/* The entry of the Service that is named as fallback knows whom it helps out. */
+static int fallback_link(struct cache *cache, struct svc_entry *entry, const struct service *svc,
+			 bool link)
+{
+	char key[CACHE_KEY_MAX], *slash;
+	struct svc_entry *helper;
+
+	if (!policy_fallback(svc, key, sizeof(key)))
+		return 0;
+	slash = strchr(key, '/');
+	*slash = '\0';
+	helper = svc_get(cache, key, slash + 1);
+	if (!helper)
+		return -ENOMEM;
+	if (link)
+		return list_add(&helper->dependents, entry);
+	list_remove(&helper->dependents, entry);
+	mark_entry(cache, helper); /* it may be bare now */
+	return 0;
+}
+
 static int service_link(struct cache *cache, const struct service *svc, bool link)
 {
 	struct svc_entry *entry = svc_get(cache, svc->meta.ns, svc->meta.name);
@@ -308,6 +339,8 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 	svc_mark(cache, entry);
 	if (svc->distribution != SVC_ANYWHERE)
 		svc_count_place(cache, entry, link);
+	if (fallback_link(cache, entry, svc, link) < 0)
+		return -ENOMEM;
 	svc_set_external(cache, entry, link && (svc->n_external_ips || svc->n_ingress));
 	if (!svc->n_selector)
 		return 0;
@@ -526,7 +559,8 @@ ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys)
 		keys[n++] = text;
 		text = stpcpy(text, entry->key) + 1;
 		entry->dirty = false;
-		if (!entry->service && !entry->endpoints && !entry->slices.n)
+		if (!entry->service && !entry->endpoints && !entry->slices.n &&
+		    !entry->dependents.n)
 			svc_entry_free(cache, entry);
 	}
 	cache->dirty = NULL;
@@ -589,11 +623,9 @@ static int select_pods(const struct cache *cache, const struct service *svc,
 	return svc->distribution == SVC_ANYWHERE ? 0 : find_zones(cache, inputs);
 }
 
-int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs)
+static int own_inputs(const struct cache *cache, const struct svc_entry *entry,
+		      struct svc_inputs *ret_inputs)
 {
-	const struct svc_entry *entry = svc_find(cache, key);
-
-	*ret_inputs = (struct svc_inputs){0};
 	if (!entry)
 		return 0;
 	ret_inputs->service = entry->service;
@@ -603,6 +635,35 @@ int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *
 	if (!entry->service || !entry->service->n_selector)
 		return 0;
 	return select_pods(cache, entry->service, ret_inputs);
+}
+
+int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs)
+{
+	char fallback[CACHE_KEY_MAX];
+	int rc;
+
+	*ret_inputs = (struct svc_inputs){0};
+	rc = own_inputs(cache, svc_find(cache, key), ret_inputs);
+	if (rc == 0 && ret_inputs->service &&
+	    policy_fallback(ret_inputs->service, fallback, sizeof(fallback))) {
+		ret_inputs->fallback = calloc(1, sizeof(*ret_inputs->fallback));
+		rc = ret_inputs->fallback
+			     ? own_inputs(cache, svc_find(cache, fallback), ret_inputs->fallback)
+			     : -ENOMEM;
+	}
+	if (rc < 0)
+		svc_inputs_done(ret_inputs);
+	return rc;
+}
+
+void svc_inputs_done(struct svc_inputs *inputs)
+{
+	if (inputs->fallback)
+		svc_inputs_done(inputs->fallback);
+	free(inputs->fallback);
+	free(inputs->pods);
+	free(inputs->pod_zones);
+	*inputs = (struct svc_inputs){0};
 }
 
 static bool slice_serves(const struct slice *slice, const struct ip_addr *addr, uint16_t port)

@@ -113,8 +113,7 @@ static void compute_service(struct world *world, const char *key)
 	assert_int_equal(desired_compute(&config, &inputs, &want), 0);
 	free(world->note);
 	world->note = take_ptr(want.note);
-	free(inputs.pods);
-	free(inputs.pod_zones);
+	svc_inputs_done(&inputs);
 	assert_int_equal(claims_update(world->claims, key, &want, world->model), 0);
 	svc_want_done(&want);
 }
