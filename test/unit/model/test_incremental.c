@@ -82,6 +82,16 @@ static void print_service(struct dice *dice, FILE *out)
 	}
 	if (once_in(dice, 2))
 		print_entrances(dice, out);
+	if (once_in(dice,
+		    4)) /* a name without a namespace is of the same; one's own helps nobody */
+		fprintf(out, " ann=vipd.dev/fallback:%sx%u",
+			once_in(dice, 2)   ? ""
+			: once_in(dice, 2) ? "ns0/"
+					   : "ns1/",
+			roll(dice, NAMES));
+	if (once_in(dice, 6))
+		fprintf(out, " ann=vipd.dev/weights:10.1.0.%u=%u,here=%u", 1 + roll(dice, 5),
+			roll(dice, 3), 1 + roll(dice, 3));
 	if (once_in(dice, 5))
 		fprintf(out, " prefer=%s", distributions[roll(dice, 2)]);
 	fputs(once_in(dice, 4) ? " itp" : "", out);
