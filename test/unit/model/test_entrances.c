@@ -490,6 +490,39 @@ static void back_again_but_it_leads_somewhere_now(void **state)
 	assert_leads(world, "node:30080/TCP", false, "10.96.0.1:80/TCP");
 }
 
+static void put_frontend(struct world *world, const char *key_text, const char *via)
+{
+	struct fe_key key = make_key(key_text);
+	struct pool *pool = via ? NULL : pool_new(NULL, 0);
+	struct frontend *fe = frontend_new(&key, "a/web", pool);
+
+	assert_non_null(fe);
+	pool_unref(pool);
+	if (via)
+		fe->via = make_key(via);
+	assert_int_equal(model_put(world->model, fe), 1);
+}
+
+/* Before or after what it leads to, and again without it. */
+static void what_it_leads_to_goes_and_comes(void **state)
+{
+	struct world *world = *state;
+	struct fe_key server = make_key("10.96.0.1:80/TCP");
+
+	put_frontend(world, "node:30080/TCP", "10.96.0.1:80/TCP");
+	assert_changes(world, "node:30080/TCP\n");
+	assert_leads(world, "node:30080/TCP", false, "");
+	put_frontend(world, "10.96.0.1:80/TCP", NULL);
+	assert_changes(world, "10.96.0.1:80/TCP\nnode:30080/TCP\n");
+	assert_leads(world, "node:30080/TCP", false, "10.96.0.1:80/TCP");
+	assert_int_equal(model_remove(world->model, &server), 1);
+	assert_changes(world, "node:30080/TCP\n10.96.0.1:80/TCP\n");
+	assert_leads(world, "node:30080/TCP", false, "");
+	put_frontend(world, "10.96.0.1:80/TCP", "10.96.0.2:80/TCP"); /* an entrance is no server */
+	assert_changes(world, "10.96.0.1:80/TCP\n");
+	assert_leads(world, "node:30080/TCP", false, "");
+}
+
 static void hands_changed_and_changed_back(void **state)
 {
 	struct world *world = *state;
@@ -530,6 +563,7 @@ int main(void)
 		TEST(changes_in_an_order_that_never_leads_nowhere),
 		TEST(endpoints_touch_their_servers_alone),
 		TEST(back_again_but_it_leads_somewhere_now),
+		TEST(what_it_leads_to_goes_and_comes),
 		TEST(hands_changed_and_changed_back),
 	};
 
