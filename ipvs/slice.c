@@ -287,6 +287,8 @@ static void fail_elem(struct backend *be, const struct kop *op, struct unit *uni
 	}
 	if (op->verb == KV_ADD && op->result == -ENOENT)
 		engine_rules_lost(be, op->elem.family);
+	if (op->verb == KV_ADD && op->result == -EEXIST)
+		be->next_audit_ms = 0; /* a map's element that leads elsewhere: it must be read */
 	if (unit) {
 		unit->blocked = op->verb == KV_ADD;
 		unit->again = false; /* with back-off, whatever became of its other elements */
