@@ -162,6 +162,8 @@ static void rules_done(void *arg, const struct child_result *result)
 		   rules->digest) {
 		rules->state = RULES_READY;
 		rules->attempts = 0;
+		rules->told_hash = rules->text_hash;
+		rules->told_digest = rules->digest;
 		ledger_rules(be->ledger, rules->family, rules->text_hash, rules->digest);
 	} else {
 		rules->state = RULES_FAILED;
@@ -285,8 +287,9 @@ static void ledger_told_rules(void *arg, int family, uint64_t text_hash, uint64_
 	struct backend *be = arg;
 	struct rules *rules = &be->rules[engine_family_index(family)];
 
-	if (text_hash == rules->text_hash)
-		rules->digest = digest;
+	rules->told_hash = text_hash;
+	rules->told_digest = digest;
+	rules->digest = text_hash == rules->text_hash ? digest : 0;
 }
 
 static void open_ledger(struct backend *be)
@@ -507,6 +510,15 @@ static int ipvs_step(struct backend *be, const struct model *model, uint64_t bud
 	return slice_run(be, model, budget_us);
 }
 
+/* Has the kernel what this text makes? */
+static bool rules_stand(struct backend *be, const struct rules *rules)
+{
+	uint64_t digest = 0;
+
+	return be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family, &digest) == 0 &&
+	       digest && digest == rules->digest;
+}
+
 /* Who is in the cluster changes the rules, not the elements. */
 static int ipvs_set_local_nets(struct backend *be, const struct ip_prefix *nets, size_t n)
 {
@@ -518,10 +530,11 @@ static int ipvs_set_local_nets(struct backend *be, const struct ip_prefix *nets,
 		free(take_ptr(rules->text));
 		if (init_rules(be, rules->family) < 0)
 			return -ENOMEM;
-		if (rules->state != RULES_LOADING)
-			rules->state = RULES_GONE;
-		else
+		rules->digest = rules->told_hash == rules->text_hash ? rules->told_digest : 0;
+		if (rules->state == RULES_LOADING)
 			rules->stale = true;
+		else if (rules->state != RULES_UNKNOWN)
+			rules->state = rules_stand(be, rules) ? RULES_READY : RULES_GONE;
 	}
 	be->env->wake(be->env->ctx);
 	return 0;

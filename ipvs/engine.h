@@ -51,7 +51,9 @@ struct rules {
 	bool used;  /* a frontend of this family was marked */
 	bool stale; /* those being loaded are outdated already */
 	char *text;
-	uint64_t text_hash, digest;
+	uint64_t text_hash;
+	uint64_t digest; /* of the kernel's table if it is made from `text`; 0 = not known */
+	uint64_t told_hash, told_digest; /* what was loaded last, by us or one before us */
 	unsigned attempts;
 	uint64_t retry_ms;
 	char *reason;

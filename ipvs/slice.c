@@ -780,9 +780,9 @@ static void ledger_upkeep(struct backend *be)
 		return;
 	ledger_rewrite_begin(be->ledger);
 	for (int i = 0; i < 2; i++)
-		if (be->rules[i].digest)
-			ledger_rules(be->ledger, be->rules[i].family, be->rules[i].text_hash,
-				     be->rules[i].digest);
+		if (be->rules[i].told_digest)
+			ledger_rules(be->ledger, be->rules[i].family, be->rules[i].told_hash,
+				     be->rules[i].told_digest);
 	HASH_ITER (hh, be->pic.services, svc, next) {
 		if (svc->owned)
 			ledger_own(be->ledger, &svc->key);
