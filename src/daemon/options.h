@@ -20,6 +20,7 @@ struct options {
 	struct ip_prefix cluster_nets[OPTIONS_NETS_MAX];
 	size_t n_cluster_nets;
 	struct ip_prefix service_ranges[2]; /* at most one a family, in the order given */
+	struct port_range node_ports;       /* for Services that name no nodePort */
 	uint64_t drain_ms, audit_ms;
 	const char *state_dir, *run_dir;
 	enum print_stage print;

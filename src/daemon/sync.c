@@ -633,6 +633,7 @@ static int open_source(struct sync *sync, struct err *err)
 	if (options->cleanup || options->print == PRINT_ACTUAL)
 		return 0;
 	memcpy(config.cluster_ranges, options->service_ranges, sizeof(config.cluster_ranges));
+	config.node_ports = options->node_ports;
 	snprintf(sync->state_path, sizeof(sync->state_path), "%s/manifests.json",
 		 options->state_dir);
 	return manifest_open(sync->loop, &config, &sink, &sync->source, err);
