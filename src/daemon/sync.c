@@ -10,6 +10,7 @@
 
 #include "backend.h"
 #include "daemon/child.h"
+#include "daemon/health_http.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
 #include "log.h"
@@ -31,6 +32,8 @@ struct sync {
 	struct claims *claims;
 	struct model *model;
 	struct status *status;
+	struct health *health;
+	struct health_http *health_http; /* NULL: one pass only */
 	struct desired_config desired;
 	char *zone; /* of this node, for `desired` */
 
@@ -141,6 +144,13 @@ static void on_claim_waits(void *arg, const char *owner, const struct fe_key *ke
 	status_set(sync->status, "claim", subject, winner ? reason : NULL);
 }
 
+static void on_health_problem(void *ctx, const char *key, const char *text)
+{
+	struct sync *sync = ctx;
+
+	status_set(sync->status, "health", key, text);
+}
+
 /* ---- what the source uses ---- */
 
 static void set_zone(struct sync *sync, const char *zone)
@@ -195,6 +205,7 @@ static void sink_commit(void *ctx, bool complete)
 	struct sync *sync = ctx;
 
 	sync->uncommitted = false;
+	health_work_begins(sync->health, boottime_ms(NULL));
 	if (complete && !sync->source_complete) {
 		sync->source_complete = true;
 		sync->complete_ms = boottime_ms(NULL);
@@ -258,6 +269,9 @@ static int compute_service(struct sync *sync, const char *key)
 		return rc;
 	status_set(sync->status, "service", key, want.note);
 	rc = claims_update(sync->claims, key, &want, sync->model);
+	if (rc == 0)
+		rc = health_put(sync->health, key, want.created_ms, want.health_port,
+				want.n_local_ready);
 	svc_want_done(&want);
 	return rc;
 }
@@ -401,9 +415,13 @@ static void once_done(struct sync *sync)
 		stop(sync, verdict(sync));
 }
 
+/* A port for health checks opens when there is something behind it. */
 static void on_settled(struct sync *sync)
 {
 	announce(sync);
+	health_work_done(sync->health);
+	if (sync->health_http)
+		health_http_update(sync->health_http);
 	if (sync->options.once)
 		once_done(sync);
 }
@@ -584,6 +602,11 @@ static bool needs_backend(const struct options *options)
 	return options->print != PRINT_OBJECTS && options->print != PRINT_MODEL;
 }
 
+static bool is_daemon(const struct options *options)
+{
+	return !options->once && !options->cleanup && !options->print;
+}
+
 static int open_backend(struct sync *sync, struct err *err)
 {
 	const struct options *options = &sync->options;
@@ -655,13 +678,16 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 	sync->model = model_new();
 	sync->status = status_new();
 	sync->claims = claims_new(on_claim_waits, sync);
+	sync->health = health_new(on_health_problem, sync);
 	start_handles(sync);
-	if (!sync->cache || !sync->model || !sync->status || !sync->claims)
+	if (!sync->cache || !sync->model || !sync->status || !sync->claims || !sync->health)
 		rc = err_set(err, -ENOMEM, "no memory");
 	else
 		rc = open_backend(sync, err);
 	if (rc == 0)
 		rc = open_source(sync, err);
+	if (rc == 0 && is_daemon(options))
+		rc = health_http_open(loop, sync->health, &sync->health_http, err);
 	if (rc < 0) {
 		sync_close(sync);
 		return rc;
@@ -695,6 +721,7 @@ void sync_close(struct sync *sync)
 	if (!sync)
 		return;
 	manifest_close(sync->source);
+	health_http_close(sync->health_http);
 	for (size_t i = 0; i < sync->n_polls; i++)
 		uv_poll_stop(&sync->polls[i]);
 	uv_walk(sync->loop, close_any, NULL);
@@ -704,6 +731,7 @@ void sync_close(struct sync *sync)
 	claims_free(sync->claims);
 	model_free(sync->model);
 	cache_free(sync->cache);
+	health_free(sync->health);
 	status_free(sync->status);
 	free(sync->dirty);
 	free(sync->changed);

@@ -19,7 +19,10 @@
  *  D8 Addresses that no Service can have (loopback, multicast ...) are left out, with a note.
  *  D9 default/kubernetes comes first, then port 53 of a Service in kube-system.
  *  D10 A scheduler annotation counts if the name is in the list below; else a note says so and the
- *      node's default is used: a typing error must not take a Service down. */
+ *      node's default is used: a typing error must not take a Service down.
+ *  D11 externalTrafficPolicy: Local of a LoadBalancer with a healthCheckNodePort: a load balancer
+ *      asks there. What counts is an address, over all ports; of two families the one with more,
+ *      since a Pod has an address in both. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -44,6 +47,13 @@ struct port_want {
 	struct fe_key own, cluster,
 		local; /* cluster IP; where all and where local ones are found */
 	struct svc_want *want;
+	struct ready_set *ready; /* NULL: nobody asks */
+};
+
+/* D11: the addresses of ready endpoints on this node. */
+struct ready_set {
+	struct ip_addr *addrs;
+	size_t n, cap;
 };
 
 static int note(struct svc_want *want, const char *fmt, ...) PRINTF(2, 3);
@@ -273,6 +283,45 @@ static int add_port(struct port_want *pw)
 	return rc == 0 && entrances ? add_entrances(pw) : rc;
 }
 
+/* ---- D11 ---- */
+
+static bool has_health_checks(const struct service *svc)
+{
+	return svc->type == SVC_LOAD_BALANCER && svc->etp_local && svc->health_check_node_port;
+}
+
+static int note_ready(struct ready_set *ready, const struct endpoint_sets *sets)
+{
+	if (!sets->local_ready)
+		return 0;
+	if (util_grow((void **)&ready->addrs, &ready->cap, ready->n + sets->local->n,
+		      sizeof(*ready->addrs)) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < sets->local->n; i++)
+		if (sets->local->ep[i].state == EP_ACTIVE)
+			ready->addrs[ready->n++] = sets->local->ep[i].addr;
+	return 0;
+}
+
+static int ready_cmp(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
+static size_t count_ready(struct ready_set *ready)
+{
+	size_t n[2] = {0};
+
+	if (ready->n)
+		qsort(ready->addrs, ready->n, sizeof(*ready->addrs), ready_cmp);
+	for (size_t i = 0; i < ready->n; i++)
+		if (!i || !addr_equal(&ready->addrs[i - 1], &ready->addrs[i]))
+			n[ready->addrs[i].family == AF_INET6]++;
+	return n[0] > n[1] ? n[0] : n[1];
+}
+
+/* ---- all of a Service ---- */
+
 static int want_port(const struct desired_config *config, const struct svc_inputs *in,
 		     struct port_want *pw)
 {
@@ -282,6 +331,8 @@ static int want_port(const struct desired_config *config, const struct svc_input
 
 	if (rc == 0)
 		rc = add_port(pw);
+	if (rc == 0 && pw->ready)
+		rc = note_ready(pw->ready, &pw->sets);
 	endpoint_sets_done(&pw->sets);
 	return rc;
 }
@@ -291,6 +342,7 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 {
 	const struct service *svc = in->service;
 	struct port_want pw = {.svc = svc, .want = ret_want};
+	struct ready_set ready = {0};
 	int rc = 0;
 
 	*ret_want = (struct svc_want){0};
@@ -298,6 +350,10 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 		return 0;
 	ret_want->created_ms = svc->meta.created_ms;
 	pw.scheduler = scheduler_of(svc, ret_want);
+	if (has_health_checks(svc)) {
+		pw.ready = &ready;
+		ret_want->health_port = svc->health_check_node_port;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(svc->cluster_ips); i++) { /* D2 */
 		pw.cluster_ip = &svc->cluster_ips[i];
 		if (!addr_is_set(pw.cluster_ip))
@@ -307,6 +363,8 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 			rc = want_port(config, in, &pw);
 		}
 	}
+	ret_want->n_local_ready = count_ready(&ready);
+	free(ready.addrs);
 	if (rc < 0)
 		svc_want_done(ret_want);
 	return rc;
