@@ -289,6 +289,12 @@ void health_work_begins(struct health *health, uint64_t now_ms)
 		health->working_since_ms = now_ms;
 }
 
+void health_work_goes_on(struct health *health, uint64_t now_ms)
+{
+	if (health->working_since_ms)
+		health->working_since_ms = now_ms;
+}
+
 void health_work_done(struct health *health)
 {
 	health->working_since_ms = 0;

@@ -14,7 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* How long work may be under way before the node is not healthy; kube-proxy's: twice its
+/* How long work may be under way without progress before the node is not healthy; kube-proxy's:
+ * twice its
  * --ipvs-sync-period of 30 s. */
 #define HEALTH_PATIENCE_MS 60000
 
@@ -41,9 +42,11 @@ void health_listened(struct health *health, uint16_t port, const char *error);
 /* All ports that could not be listened on are told again by health_next_change(). Their number. */
 size_t health_retry(struct health *health);
 
-/* Work has begun, and all of it is done: between them passes no more than HEALTH_PATIENCE_MS while
- * the node is healthy. */
+/* Work has begun, a part of it is done (under changes without a pause there may never be nothing to
+ * do), all of it is done: from one to the next passes no more than HEALTH_PATIENCE_MS while the
+ * node is healthy. */
 void health_work_begins(struct health *health, uint64_t now_ms);
+void health_work_goes_on(struct health *health, uint64_t now_ms);
 void health_work_done(struct health *health);
 bool health_is_good(const struct health *health, uint64_t now_ms);
 

@@ -129,6 +129,7 @@ static void env_wake(void *ctx)
 	struct sync *sync = ctx;
 
 	sync->backend_waits = false;
+	health_work_goes_on(sync->health, boottime_ms(NULL));
 	wake(sync);
 }
 

@@ -175,8 +175,12 @@ static void not_healthy(void **state)
 	health_work_begins(f->health, NOW_MS - HEALTH_PATIENCE_MS);
 	health_work_begins(f->health, NOW_MS - 1); /* what came in between does not help */
 	expect(f, 9376, 503, 3, "\"serviceProxyHealthy\": false");
+	health_work_goes_on(f->health, NOW_MS - HEALTH_PATIENCE_MS + 1);
+	expect(f, 9376, 200, 3, "\"serviceProxyHealthy\": true");
+	health_work_goes_on(f->health, NOW_MS - HEALTH_PATIENCE_MS);
 	assert_false(health_is_good(f->health, NOW_MS));
 	health_work_done(f->health);
+	health_work_goes_on(f->health, 1); /* nothing is under way */
 	assert_true(health_is_good(f->health, NOW_MS));
 	expect(f, 9376, 200, 3, "\"serviceProxyHealthy\": true");
 	health_work_begins(f->health, NOW_MS - HEALTH_PATIENCE_MS);
