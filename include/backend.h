@@ -32,7 +32,11 @@ struct backend_config {
 	const struct ip_prefix *nodeport_nets; /* node ports are found at the node's addresses in
 						* these; none of a family = at all of its */
 	size_t n_nodeport_nets;
-	bool nodeport_primary;       /* at the Node object's address alone */
+	bool nodeport_primary; /* at the Node object's address alone */
+	bool strict_arp;       /* answer ARP for an address only on the link that has it */
+	const struct ip_prefix *exclude_nets; /* virtual servers there are others' */
+	size_t n_exclude_nets;
+	uint32_t timeout_tcp_sec, timeout_tcp_fin_sec, timeout_udp_sec; /* IPVS; 0 = unchanged */
 	struct ip_addr node_addr[2]; /* the node's own, IPv4 then IPv6; unset = find out */
 	uint64_t drain_ms;           /* how long a removed endpoint may keep its flows */
 	uint64_t audit_ms;           /* the whole kernel table is compared once in this time */
@@ -67,6 +71,9 @@ struct backend; /* each backend's own */
 
 struct backend_ops {
 	const char *name; /* the value of --proxy-mode */
+	/* step() may be called before mark() was given NULL: then what the model does not have yet
+	 * is left alone. */
+	bool steps_early;
 
 	/* Checks what the kernel and the node can do, opens what is kept open; unless read_only,
 	 * sets the sysctls that the mode needs, and logs each that it changed. On failure `err`
@@ -97,6 +104,10 @@ struct backend_ops {
 	/* The node's own addresses, IPv4 then IPv6, as its Node object has them; unset = find out.
 	 */
 	void (*set_node_addrs)(struct backend *be, const struct ip_addr addrs[2]);
+
+	/* Who is in the cluster is told anew (config.local_nets); `nets` stays the caller's. 0 or
+	 * -ENOMEM. */
+	int (*set_local_nets)(struct backend *be, const struct ip_prefix *nets, size_t n);
 
 	/* Timers: retries, drains, audits, all that is due at `now_ms` is marked. Returns the time
 	 * it wants to be called at next, in ms; UINT64_MAX never. */

@@ -14,7 +14,11 @@
 
 enum scope { SCOPE_VIP, SCOPE_NODEPORT };     /* an address of its own, or those of the node */
 enum verdict { V_FORWARD, V_REJECT, V_DROP }; /* REJECT: TCP reset, else ICMP port unreach */
-enum ep_state { EP_ACTIVE, EP_DRAIN };        /* DRAIN: no new flows, old ones live on */
+/* How packets get to an endpoint. DIRECT and TUNNEL leave the VIP in them: the endpoint must have
+ * it. */
+enum forwarding { FORWARD_MASQUERADE, FORWARD_DIRECT, FORWARD_TUNNEL };
+enum tunnel_type { TUNNEL_IPIP, TUNNEL_GUE, TUNNEL_GRE };
+enum ep_state { EP_ACTIVE, EP_DRAIN }; /* DRAIN: no new flows, old ones live on */
 enum snat { SNAT_NEVER, SNAT_NONLOCAL, SNAT_ALWAYS };
 /* Programmed first to last: what everything else on the node waits for comes first. */
 enum priority { PRIO_API_SERVER, PRIO_DNS, PRIO_NORMAL };
@@ -53,6 +57,11 @@ struct lb_policy {
 	char scheduler[16];    /* kernel name: rr, wrr, lc ...; "" = the node's default */
 	uint32_t sched_flags;  /* IP_VS_SVC_F_SCHED* bits */
 	uint32_t affinity_sec; /* client affinity; 0 = none */
+	uint32_t conns_max,
+		conns_min;    /* of an endpoint: no new ones from max on, until under min */
+	uint16_t tunnel_port; /* GUE */
+	uint8_t forwarding, tunnel_type;
+	bool one_packet; /* UDP: every datagram is a flow of its own */
 };
 
 /* A frontend either balances by itself (a pool, no `via`), or is an entrance: whoever comes to it

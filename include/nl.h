@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <linux/netlink.h>
+#include <sys/types.h>
 
 #include "err.h"
 
@@ -31,6 +32,14 @@ int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err);
  * the end of an open dump. */
 int nl_conn_open_reader(int protocol, struct nl_conn **ret_conn, struct err *err);
 void nl_conn_close(struct nl_conn *conn);
+/* What a connection speaks to in place of the kernel: recorded answers, in tests. receive: one
+ * datagram into `data`, its length; -EAGAIN: nothing there; -EMSGSIZE: longer than `size`. */
+struct nl_wire {
+	int (*send)(void *ctx, const void *data, size_t len);
+	ssize_t (*receive)(void *ctx, void *data, size_t size);
+};
+/* A reader on such a wire, which has to outlive it. 0 or -ENOMEM. */
+int nl_conn_open_wire(const struct nl_wire *wire, void *ctx, struct nl_conn **ret_conn);
 /* Looks up a generic netlink family (which loads its module) and binds the connection to it: its
  * id is the type of every message begun with NL_TYPE_FAMILY. -ENOENT: not in this kernel; else what
  * the kernel said, -EBADMSG for an answer that cannot be read. */
@@ -85,11 +94,10 @@ int nl_dump_start(struct nl_batch *batch);
 int nl_dump_next(struct nl_conn *conn, nl_msg_fn fn, void *arg, bool *ret_interrupted);
 void nl_dump_cancel(struct nl_conn *conn);
 
-/* Notifications: a socket of its own in the groups given (numbers, not bits). read: all that is
- * there now; `own` tells messages that `self` caused itself (by port id). -ENOBUFS: some were lost:
- * read everything again. */
+/* Notifications: a socket of its own in the groups given (numbers, not bits), but for what `self`
+ * changes. read: all that is there now. -ENOBUFS: some were lost: read everything again. */
 struct nl_monitor;
-typedef void (*nl_event_fn)(const struct nlmsghdr *msg, bool own, void *arg);
+typedef void (*nl_event_fn)(const struct nlmsghdr *msg, void *arg);
 int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
 		    const struct nl_conn *self, struct nl_monitor **ret_monitor, struct err *err);
 void nl_monitor_close(struct nl_monitor *monitor);

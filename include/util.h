@@ -38,11 +38,12 @@ uint64_t util_hash(uint64_t seed, const void *data, size_t len);
 
 /* A share of time for small steps: `while (budget_left(&budget)) ...`. The clock is looked at
  * before the first step and then every BUDGET_STEPS, since where it is a system call (a guest, a
- * sandbox) it costs more than the step. */
+ * sandbox) it costs more than the step; and what the heap grew by meanwhile is populated. */
 #define BUDGET_STEPS 32
 struct budget {
 	uint64_t end_us; /* CLOCK_MONOTONIC */
 	unsigned steps;
+	void *heap; /* see heap_populate() */
 };
 struct budget budget_start(uint64_t us);
 bool budget_left(struct budget *budget);

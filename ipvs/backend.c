@@ -8,7 +8,7 @@
 #include "engine.h"
 #include "log.h"
 #include "rules.h"
-#include "sysctl.h"
+#include "settings.h"
 
 uint64_t engine_now_ms(const struct backend *be)
 {
@@ -21,6 +21,14 @@ uint64_t engine_clock_us(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip)
+{
+	for (size_t i = 0; i < be->config.n_exclude_nets; i++)
+		if (prefix_contains(&be->config.exclude_nets[i], vip))
+			return true;
+	return false;
 }
 
 /* ---- the queue ---- */
@@ -62,6 +70,22 @@ struct unit *engine_pop(struct backend *be)
 	return unit;
 }
 
+void engine_put_off(struct backend *be, struct unit *unit)
+{
+	unit->queued = true;
+	unit->next = be->later;
+	be->later = unit;
+}
+
+void engine_model_is_whole(struct backend *be)
+{
+	*be->queue_tail = be->later;
+	while (*be->queue_tail)
+		be->queue_tail = &(*be->queue_tail)->next;
+	be->later = NULL;
+	be->model_whole = true;
+}
+
 void engine_unit_drop(struct backend *be, struct unit *unit)
 {
 	if (unit->queued)
@@ -79,6 +103,21 @@ void engine_drop_service(struct backend *be, struct pic_service *svc)
 	picture_service_drop(&be->pic, svc);
 }
 
+/* A line about a destination that is gone would be believed when it is made again. */
+void engine_dest_gone(struct backend *be, struct pic_service *svc, struct pic_dest *dest)
+{
+	if (dest->deadline_ms)
+		ledger_drain(be->ledger, &svc->key, &dest->addr, dest->port, 0);
+	flows_endpoint_gone(be, svc, dest);
+	picture_dest_drop(&be->pic, svc, dest);
+}
+
+void engine_dests_gone(struct backend *be, struct pic_service *svc)
+{
+	while (svc->n)
+		engine_dest_gone(be, svc, &svc->dests[svc->n - 1]);
+}
+
 /* ---- the static rules ---- */
 
 static void rules_done(void *arg, const struct child_result *result)
@@ -88,10 +127,13 @@ static void rules_done(void *arg, const struct child_result *result)
 
 	free(rules->reason);
 	rules->reason = NULL;
-	if (result->status == 0 &&
-	    be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family, &rules->digest) ==
-		    0 &&
-	    rules->digest) {
+	if (rules->stale) { /* there are others to load by now */
+		rules->stale = false;
+		rules->state = RULES_GONE;
+	} else if (result->status == 0 &&
+		   be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family,
+						&rules->digest) == 0 &&
+		   rules->digest) {
 		rules->state = RULES_READY;
 		rules->attempts = 0;
 		ledger_rules(be->ledger, rules->family, rules->text_hash, rules->digest);
@@ -275,6 +317,7 @@ static void ipvs_close(struct backend *be)
 		free(unit->reason);
 		free(unit);
 	}
+	flows_done(be);
 	picture_done(&be->pic);
 	plan_done(&be->plan);
 	ledger_close(be->ledger);
@@ -306,13 +349,25 @@ int ipvs_backend_open_on(struct kernel kernel, const struct backend_config *conf
 	be->env = env;
 	be->queue_tail = &be->queue;
 	memcpy(be->node_addr, config->node_addr, sizeof(be->node_addr));
-	if (init_rules(be, AF_INET) < 0 || init_rules(be, AF_INET6) < 0) {
+	if (flows_init(be) < 0 || init_rules(be, AF_INET) < 0 || init_rules(be, AF_INET6) < 0) {
 		ipvs_close(be);
 		return err_set(err, -ENOMEM, "no memory for the IPVS backend");
 	}
 	open_ledger(be);
 	*ret_backend = be;
 	return 0;
+}
+
+static int setup_node(struct kernel *kernel, const struct backend_config *config, struct err *err)
+{
+	int rc = settings_setup(config->strict_arp, err);
+
+	if (rc < 0 ||
+	    (!config->timeout_tcp_sec && !config->timeout_tcp_fin_sec && !config->timeout_udp_sec))
+		return rc;
+	rc = kernel->ops->set_timeouts(kernel->ctx, config->timeout_tcp_sec,
+				       config->timeout_tcp_fin_sec, config->timeout_udp_sec);
+	return rc < 0 ? err_set(err, rc, "cannot set IPVS timeouts: %s", strerror(-rc)) : 0;
 }
 
 static int ipvs_open(const struct backend_config *config, const struct backend_env *env,
@@ -323,7 +378,7 @@ static int ipvs_open(const struct backend_config *config, const struct backend_e
 
 	if (rc < 0)
 		return rc;
-	if (!config->read_only && (rc = sysctl_setup(err)) < 0) {
+	if (!config->read_only && (rc = setup_node(&kernel, config, err)) < 0) {
 		kernel.ops->close(kernel.ctx);
 		return rc;
 	}
@@ -377,6 +432,7 @@ static int mark_picture(struct backend *be)
 	struct pic_entrance *entrance, *next_entrance;
 	struct pic_addr *addr, *next_addr;
 
+	engine_model_is_whole(be);
 	HASH_ITER (hh, be->pic.entrances, entrance, next_entrance)
 		if (!engine_mark(be, &entrance->key))
 			return -ENOMEM;
@@ -401,17 +457,46 @@ static int ipvs_mark(struct backend *be, const struct model *model, const struct
 	return 0;
 }
 
+/* Must rules be loaded although no frontend changed? */
+static bool rules_wait(const struct backend *be)
+{
+	for (int i = 0; i < 2; i++)
+		if (be->rules[i].used && be->rules[i].state == RULES_GONE)
+			return true;
+	return false;
+}
+
 static int ipvs_step(struct backend *be, const struct model *model, uint64_t budget_us)
 {
 	bool ready;
 
-	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_addrs)
+	if (!be->queue && !be->pic.dirty_bindings && !be->pic.dirty_addrs && !rules_wait(be))
 		return 0;
 	ready = engine_rules_ready(be, &be->rules[0]);
 	ready &= engine_rules_ready(be, &be->rules[1]);
 	if (!ready)
 		return -EAGAIN;
 	return slice_run(be, model, budget_us);
+}
+
+/* Who is in the cluster changes the rules, not the elements. */
+static int ipvs_set_local_nets(struct backend *be, const struct ip_prefix *nets, size_t n)
+{
+	be->config.local_nets = nets;
+	be->config.n_local_nets = n;
+	for (int i = 0; i < 2; i++) {
+		struct rules *rules = &be->rules[i];
+
+		free(take_ptr(rules->text));
+		if (init_rules(be, rules->family) < 0)
+			return -ENOMEM;
+		if (rules->state != RULES_LOADING)
+			rules->state = RULES_GONE;
+		else
+			rules->stale = true;
+	}
+	be->env->wake(be->env->ctx);
+	return 0;
 }
 
 static void ipvs_set_node_addrs(struct backend *be, const struct ip_addr addrs[2])
@@ -523,6 +608,7 @@ static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_
 		next_ms = now_ms + ENGINE_RETRY_MIN_MS;
 	next_ms = min_u64(next_ms, tick_drains(be, now_ms));
 	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
+	next_ms = min_u64(next_ms, flows_tick(be, now_ms, 5000));
 	return next_ms;
 }
 
@@ -627,11 +713,13 @@ static void ipvs_print_counters(struct backend *be, FILE *out)
 	fprintf(out,
 		"kernel_writes %" PRIu64 "\nslices %" PRIu64 "\noperations %" PRIu64
 		"\nfailures %" PRIu64 "\naudits %" PRIu64 "\ndrift %" PRIu64
-		"\nrules_loads %" PRIu64 "\nservices %u\ndrains %zu\n",
+		"\nrules_loads %" PRIu64 "\nflow_passes %" PRIu64 "\nflows_removed %" PRIu64
+		"\nlower_us %" PRIu64 "\nkernel_us %" PRIu64 "\nservices %u\ndrains %zu\n",
 		be->kernel.ops->writes(be->kernel.ctx), be->counters.slices,
 		be->counters.operations, be->counters.failures, be->counters.audits,
-		be->counters.drift, be->counters.rules_loads, HASH_COUNT(be->pic.services),
-		be->pic.drains);
+		be->counters.drift, be->counters.rules_loads, be->counters.flow_passes,
+		be->counters.flows_removed, be->counters.lower_us, be->counters.kernel_us,
+		HASH_COUNT(be->pic.services), be->pic.drains);
 }
 
 /* ---- cleanup ---- */
@@ -713,12 +801,14 @@ static int ipvs_cleanup(struct backend *be, struct err *err)
 
 const struct backend_ops ipvs_backend_ops = {
 	.name = "ipvs",
+	.steps_early = true,
 	.open = ipvs_open,
 	.close = ipvs_close,
 	.read = ipvs_read,
 	.mark = ipvs_mark,
 	.step = ipvs_step,
 	.set_node_addrs = ipvs_set_node_addrs,
+	.set_local_nets = ipvs_set_local_nets,
 	.tick = ipvs_tick,
 	.fds = ipvs_fds,
 	.on_fd = ipvs_on_fd,

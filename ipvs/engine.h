@@ -3,6 +3,7 @@
  *
  * backend.c  the contract of include/backend.h, timers, notifications, the queue of marked keys
  * scan.c     reads the kernel into the picture, at start and as a rotating audit
+ * flows.c    flows that hang on what is gone, in connection tracking
  * slice.c    takes a slice of the queue through lower, the kernel, and back into the picture */
 #ifndef VIPD_IPVS_ENGINE_H
 #define VIPD_IPVS_ENGINE_H
@@ -18,6 +19,7 @@
 #define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
 #define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
 #define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
+#define ENGINE_GATEWAYS_MAX   64    /* of the node's routes; more are not protected */
 #define ENGINE_NODE_ADDRS_MAX 10000 /* addresses of the node's links; more are left out */
 
 /* A marked or failing key; one that is neither has no unit. */
@@ -45,7 +47,8 @@ struct rules {
 	struct backend *be;
 	int family;
 	enum rules_state state;
-	bool used; /* a frontend of this family was marked */
+	bool used;  /* a frontend of this family was marked */
+	bool stale; /* those being loaded are outdated already */
 	char *text;
 	uint64_t text_hash, digest;
 	unsigned attempts;
@@ -79,6 +82,9 @@ struct scan {
 
 struct engine_counters {
 	uint64_t slices, operations, audits, drift, rules_loads, failures;
+	uint64_t flow_passes, flows_removed;
+	uint64_t lower_us;  /* comparing and planning */
+	uint64_t kernel_us; /* changes: putting messages together, and what the kernel does */
 };
 
 struct backend {
@@ -87,9 +93,12 @@ struct backend {
 	struct kernel kernel;
 	struct picture pic;
 	struct plan plan;
+	struct flows *flows;
 	struct ledger *ledger;
 	struct unit *units;
 	struct unit *queue, **queue_tail;
+	bool model_whole;   /* what the model does not have is to go; before that, it may come */
+	struct unit *later; /* for then */
 	struct unit **slice_units;
 	size_t n_slice, slice_cap;
 	struct rules rules[2]; /* IPv4, IPv6 */
@@ -99,6 +108,8 @@ struct backend {
 	struct ip_addr node_addr[2], src[2];
 	struct ip_addr *own_addrs; /* of the node's links */
 	size_t n_own_addrs;
+	struct ip_addr gateways[ENGINE_GATEWAYS_MAX]; /* of the node's routes */
+	size_t n_gateways;
 	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
 	size_t slice_ops;      /* operations planned at once; likewise */
 	uint64_t aux_retry_ms; /* repairs of bindings and addresses that failed */
@@ -116,15 +127,22 @@ static inline int engine_family_index(int family)
 }
 
 uint64_t engine_now_ms(const struct backend *be);
+/* Are virtual servers at this address others' by configuration? */
+bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip);
 uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
 
 /* The queue. */
 struct unit *engine_mark(struct backend *be, const struct fe_key *key);
 struct unit *engine_pop(struct backend *be);
+void engine_put_off(struct backend *be, struct unit *unit); /* until the model is whole */
+void engine_model_is_whole(struct backend *be);
 void engine_unit_drop(struct backend *be, struct unit *unit);
 void engine_drop_service(struct backend *be, struct pic_service *svc);
 /* What somebody removed: its element is not there any more, and what it belongs to is marked. */
 void engine_elem_gone(struct backend *be, const struct kelem *elem);
+/* The kernel has it, or all of them, no more: nor has the picture, nor does the ledger name it. */
+void engine_dest_gone(struct backend *be, struct pic_service *svc, struct pic_dest *dest);
+void engine_dests_gone(struct backend *be, struct pic_service *svc);
 
 /* rules: starts the child that loads them; true when the family's rules stand. */
 bool engine_rules_ready(struct backend *be, struct rules *rules);
@@ -141,6 +159,18 @@ int scan_reread(struct backend *be, const struct fe_key *key, bool usurped);
 int scan_counts(struct backend *be, struct pic_service *svc);
 /* The addresses of the node's links, now. 0 or -errno. */
 int scan_addrs(struct backend *be);
+
+/* flows.c */
+int flows_init(struct backend *be); /* 0 or -ENOMEM */
+void flows_done(struct backend *be);
+/* A virtual server or an entrance is there, leads elsewhere, or is gone. */
+void flows_frontend_changed(struct backend *be, const struct fe_key *key, bool gone);
+/* A destination is about to be forgotten. */
+void flows_endpoint_gone(struct backend *be, const struct pic_service *svc,
+			 const struct pic_dest *dest);
+/* A share of a pass, if there is need for one. When it wants to be called again; UINT64_MAX never.
+ */
+uint64_t flows_tick(struct backend *be, uint64_t now_ms, uint64_t budget_us);
 
 /* slice.c */
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us);

@@ -168,30 +168,65 @@ int ipvs_dump_start(struct nl_batch *batch, int cmd, const struct ipvs_key *key)
 
 /* ---- decode ---- */
 
+/* Reading attributes is most of what a long dump costs its reader, so it is done here, inline, by
+ * libnl's rules: of a repeated one the last counts, what is unknown or behind a broken one is not
+ * there. */
+static const void *attr_data(const struct nlattr *attr)
+{
+	return (const uint8_t *)attr + NLA_HDRLEN;
+}
+
+static size_t attr_len(const struct nlattr *attr)
+{
+	return (size_t)attr->nla_len - NLA_HDRLEN;
+}
+
+static void parse_attrs(const void *data, size_t len, const struct nlattr **tb, size_t max)
+{
+	const uint8_t *at = data;
+
+	memset(tb, 0, (max + 1) * sizeof(*tb));
+	while (len >= NLA_HDRLEN) {
+		const struct nlattr *attr = (const struct nlattr *)(const void *)at;
+		size_t step = NLA_ALIGN(attr->nla_len);
+
+		if (attr->nla_len < NLA_HDRLEN || attr->nla_len > len)
+			return;
+		if ((attr->nla_type & NLA_TYPE_MASK) <= max)
+			tb[attr->nla_type & NLA_TYPE_MASK] = attr;
+		if (step >= len)
+			return;
+		at += step;
+		len -= step;
+	}
+}
+
 /* The attributes at level 1 of an answer; false if the message is too short to have any. */
-static bool parse_message(const struct nlmsghdr *msg, struct nlattr **tb, int max)
+static bool parse_message(const struct nlmsghdr *msg, const struct nlattr **tb, size_t max)
 {
 	const size_t head = NLMSG_HDRLEN + GENL_HDRLEN;
 
 	if (msg->nlmsg_len < head)
 		return false;
-	return nla_parse(tb, max, (struct nlattr *)(uintptr_t)((const uint8_t *)msg + head),
-			 (int)(msg->nlmsg_len - head), NULL) == 0;
+	parse_attrs((const uint8_t *)msg + head, msg->nlmsg_len - head, tb, max);
+	return true;
 }
 
-static bool parse_nest(struct nlattr *nest, struct nlattr **tb, int max)
+static bool parse_nest(const struct nlattr *nest, const struct nlattr **tb, size_t max)
 {
-	return nest && nla_parse(tb, max, nla_data(nest), nla_len(nest), NULL) == 0;
+	if (nest)
+		parse_attrs(attr_data(nest), attr_len(nest), tb, max);
+	return nest;
 }
 
 /* Is it there, and long enough for an integer of that size? */
 static bool has_uint(const struct nlattr *attr, size_t size)
 {
-	return attr && nla_len(attr) >= (int)size;
+	return attr && attr_len(attr) >= size;
 }
 
 /* Integers may lie at any address: no kernel aligns 64-bit ones everywhere. Missing or short: 0. */
-static uint64_t get_uint(struct nlattr *attr, size_t size)
+static uint64_t get_uint(const struct nlattr *attr, size_t size)
 {
 	uint8_t u8;
 	uint16_t u16;
@@ -202,54 +237,54 @@ static uint64_t get_uint(struct nlattr *attr, size_t size)
 		return 0;
 	switch (size) {
 	case 1:
-		memcpy(&u8, nla_data(attr), 1);
+		memcpy(&u8, attr_data(attr), 1);
 		return u8;
 	case 2:
-		memcpy(&u16, nla_data(attr), 2);
+		memcpy(&u16, attr_data(attr), 2);
 		return u16;
 	case 4:
-		memcpy(&u32, nla_data(attr), 4);
+		memcpy(&u32, attr_data(attr), 4);
 		return u32;
 	default:
-		memcpy(&u64, nla_data(attr), 8);
+		memcpy(&u64, attr_data(attr), 8);
 		return u64;
 	}
 }
 
-static uint16_t get_port(struct nlattr *attr)
+static uint16_t get_port(const struct nlattr *attr)
 {
 	return ntohs((uint16_t)get_uint(attr, 2));
 }
 
 /* "" if it is missing or not terminated: then it is not whole. */
-static void get_string(struct nlattr *attr, char *buf, size_t size)
+static void get_string(const struct nlattr *attr, char *buf, size_t size)
 {
 	size_t len = 0;
 
-	if (attr && memchr(nla_data(attr), '\0', (size_t)nla_len(attr))) {
-		len = strnlen(nla_data(attr), size - 1);
-		memcpy(buf, nla_data(attr), len);
+	if (attr && memchr(attr_data(attr), '\0', attr_len(attr))) {
+		len = strnlen(attr_data(attr), size - 1);
+		memcpy(buf, attr_data(attr), len);
 	}
 	memset(buf + len, 0, size - len);
 }
 
-static bool get_addr(struct nlattr *attr, uint16_t family, struct ip_addr *ret_addr)
+static bool get_addr(const struct nlattr *attr, uint16_t family, struct ip_addr *ret_addr)
 {
 	uint8_t bytes[16] = {0};
 	size_t want = family == AF_INET ? 4 : 16;
 
-	if (!attr || (family != AF_INET && family != AF_INET6) || nla_len(attr) < (int)want)
+	if (!attr || (family != AF_INET && family != AF_INET6) || attr_len(attr) < want)
 		return false;
-	memcpy(bytes, nla_data(attr), want);
+	memcpy(bytes, attr_data(attr), want);
 	*ret_addr = addr_make(family, bytes);
 	return true;
 }
 
 /* Both nests number their attributes alike; the old one has 32-bit numbers but for the bytes. */
-static void get_stats(struct nlattr *nest64, struct nlattr *nest32, struct ipvs_stats *ret_stats,
-		      bool *ret_stats64)
+static void get_stats(const struct nlattr *nest64, const struct nlattr *nest32,
+		      struct ipvs_stats *ret_stats, bool *ret_stats64)
 {
-	struct nlattr *tb[IPVS_STATS_ATTR_MAX + 1];
+	const struct nlattr *tb[IPVS_STATS_ATTR_MAX + 1];
 	struct ipvs_stats *s = ret_stats;
 	size_t narrow = 8;
 
@@ -271,7 +306,7 @@ static void get_stats(struct nlattr *nest64, struct nlattr *nest32, struct ipvs_
 	s->out_bps = get_uint(tb[IPVS_STATS_ATTR_OUTBPS], narrow);
 }
 
-static bool get_key(struct nlattr **tb, struct ipvs_key *ret_key)
+static bool get_key(const struct nlattr **tb, struct ipvs_key *ret_key)
 {
 	memset(ret_key, 0, sizeof(*ret_key));
 	ret_key->af = (uint16_t)get_uint(tb[IPVS_SVC_ATTR_AF], 2);
@@ -289,7 +324,7 @@ static bool get_key(struct nlattr **tb, struct ipvs_key *ret_key)
 
 int ipvs_get_service(const struct nlmsghdr *msg, struct ipvs_service *ret_svc)
 {
-	struct nlattr *top[IPVS_CMD_ATTR_MAX + 1], *tb[IPVS_SVC_ATTR_MAX + 1];
+	const struct nlattr *top[IPVS_CMD_ATTR_MAX + 1], *tb[IPVS_SVC_ATTR_MAX + 1];
 	struct ip_vs_flags flags = {0};
 
 	memset(ret_svc, 0, sizeof(*ret_svc));
@@ -299,8 +334,8 @@ int ipvs_get_service(const struct nlmsghdr *msg, struct ipvs_service *ret_svc)
 		return -EBADMSG;
 	get_string(tb[IPVS_SVC_ATTR_SCHED_NAME], ret_svc->sched, sizeof(ret_svc->sched));
 	get_string(tb[IPVS_SVC_ATTR_PE_NAME], ret_svc->pe, sizeof(ret_svc->pe));
-	if (tb[IPVS_SVC_ATTR_FLAGS] && nla_len(tb[IPVS_SVC_ATTR_FLAGS]) >= (int)sizeof(flags))
-		memcpy(&flags, nla_data(tb[IPVS_SVC_ATTR_FLAGS]), sizeof(flags));
+	if (tb[IPVS_SVC_ATTR_FLAGS] && attr_len(tb[IPVS_SVC_ATTR_FLAGS]) >= sizeof(flags))
+		memcpy(&flags, attr_data(tb[IPVS_SVC_ATTR_FLAGS]), sizeof(flags));
 	ret_svc->flags = flags.flags;
 	ret_svc->flags_mask = flags.mask;
 	ret_svc->timeout_sec = (uint32_t)get_uint(tb[IPVS_SVC_ATTR_TIMEOUT], 4);
@@ -313,7 +348,7 @@ int ipvs_get_service(const struct nlmsghdr *msg, struct ipvs_service *ret_svc)
 int ipvs_get_dest(const struct nlmsghdr *msg, const struct ipvs_key *key,
 		  struct ipvs_dest *ret_dest)
 {
-	struct nlattr *top[IPVS_CMD_ATTR_MAX + 1], *tb[IPVS_DEST_ATTR_MAX + 1];
+	const struct nlattr *top[IPVS_CMD_ATTR_MAX + 1], *tb[IPVS_DEST_ATTR_MAX + 1];
 	uint16_t family;
 
 	memset(ret_dest, 0, sizeof(*ret_dest));
@@ -342,7 +377,7 @@ int ipvs_get_dest(const struct nlmsghdr *msg, const struct ipvs_key *key,
 
 int ipvs_get_timeouts(const struct nlmsghdr *msg, struct ipvs_timeouts *ret_timeouts)
 {
-	struct nlattr *top[IPVS_CMD_ATTR_MAX + 1];
+	const struct nlattr *top[IPVS_CMD_ATTR_MAX + 1];
 
 	if (!parse_message(msg, top, IPVS_CMD_ATTR_MAX))
 		return -EBADMSG;
@@ -354,7 +389,7 @@ int ipvs_get_timeouts(const struct nlmsghdr *msg, struct ipvs_timeouts *ret_time
 
 int ipvs_get_daemon(const struct nlmsghdr *msg, struct ipvs_daemon *ret_daemon)
 {
-	struct nlattr *top[IPVS_CMD_ATTR_MAX + 1], *tb[IPVS_DAEMON_ATTR_MAX + 1];
+	const struct nlattr *top[IPVS_CMD_ATTR_MAX + 1], *tb[IPVS_DAEMON_ATTR_MAX + 1];
 
 	memset(ret_daemon, 0, sizeof(*ret_daemon));
 	if (!parse_message(msg, top, IPVS_CMD_ATTR_MAX) ||
@@ -374,7 +409,7 @@ int ipvs_get_daemon(const struct nlmsghdr *msg, struct ipvs_daemon *ret_daemon)
 
 int ipvs_get_info(const struct nlmsghdr *msg, struct ipvs_info *ret_info)
 {
-	struct nlattr *top[IPVS_INFO_ATTR_MAX + 1];
+	const struct nlattr *top[IPVS_INFO_ATTR_MAX + 1];
 
 	if (!parse_message(msg, top, IPVS_INFO_ATTR_MAX) ||
 	    !has_uint(top[IPVS_INFO_ATTR_VERSION], 4))

@@ -16,7 +16,7 @@
 /* The private nftables table, one in family ip and one in ip6. */
 #define HELPER_TABLE "vipd"
 
-enum ktable { KT_SERVICE, KT_DEST, KT_BINDING, KT_ELEM };
+enum ktable { KT_SERVICE, KT_DEST, KT_BINDING, KT_ELEM, KT_FLOW };
 enum kverb { KV_ADD, KV_SET, KV_DEL };
 
 /* Sets and maps of the helper table; the keys' layout is that of nftables: every part padded to 4
@@ -39,6 +39,7 @@ enum kset {
 	KSET_NODEPORTS,    /* protocol . port -> target */
 	KSET_NODEPORTS_CLUSTER, /* protocol . port -> target, for clients in the cluster */
 	KSET_NODEPORTS_MASQ,    /* protocol . port: all clients are masqueraded */
+	KSET_DIRECT,            /* frontend: its packets keep their source, whoever the client is */
 	KSET_NODEPORTS_LOCAL,   /* protocol . port: those in the cluster are */
 	KSET_COUNT
 };
@@ -88,12 +89,31 @@ struct kservice {
 	uint32_t timeout_sec;
 };
 
+/* How a destination is reached, and how much it bears. All of a virtual server of ours are alike.
+ */
+struct kforward {
+	uint32_t u_thresh, l_thresh; /* connections; 0 = no limit */
+	uint16_t tun_port;
+	uint8_t fwd;      /* IP_VS_CONN_F_MASQ, _TUNNEL, _DROUTE */
+	uint8_t tun_type; /* IP_VS_CONN_F_TUNNEL_TYPE_* */
+};
+bool kforward_equal(const struct kforward *a, const struct kforward *b);
+
 struct kdest {
 	struct ip_addr addr;
 	uint16_t port;
-	uint8_t fwd;
+	struct kforward forward;
 	uint32_t weight;
 	uint32_t active_conns, inact_conns; /* read only */
+};
+
+/* An entry of connection tracking: where a client sent, and from where it is answered. */
+struct kflow {
+	struct ip_addr orig_src, orig_dst, reply_src;
+	uint16_t orig_sport, orig_dport, reply_sport;
+	uint16_t zone;
+	uint32_t id;
+	uint8_t proto;
 };
 
 struct kop {
@@ -108,15 +128,19 @@ struct kop {
 		} rs; /* KT_DEST */
 		struct kbinding binding;
 		struct kelem elem;
+		struct kflow flow; /* KT_FLOW: KV_DEL alone */
 	};
 };
 
 enum kdump {
 	KD_SERVICES, /* every virtual server of the namespace -> service */
 	KD_DESTS,    /* of one virtual server -> dest; nothing if it does not exist */
-	KD_BINDINGS, /* local routes of BINDING_PROTOCOL, both families -> binding */
+	KD_BINDINGS, /* local routes of BINDING_PROTOCOL, both families -> binding; and on the way,
+		      * as objects of KD_GATEWAYS, the gateways of all other routes -> addr */
 	KD_ELEMS,    /* all sets of a helper table, one family after the other -> elem */
-	KD_ADDRS,    /* global addresses of the node's links that are up, but lo -> addr */
+	KD_ADDRS,    /* global addresses of the node's links, but lo and kube-ipvs0 -> addr */
+	KD_GATEWAYS, /* no dump of its own */
+	KD_FLOWS,    /* entries of connection tracking of the key's protocol, at least -> flow */
 };
 
 /* One object of a dump. */
@@ -129,6 +153,7 @@ struct kobject {
 		struct kbinding binding;
 		struct kelem elem;
 		struct ip_addr addr;
+		struct kflow flow;
 	};
 };
 typedef int (*kobject_fn)(const struct kobject *object, void *arg);
@@ -158,9 +183,9 @@ struct kernel_ops {
 	 * of a binding appends beside an address of the same value, KV_SET replaces. 0 when every
 	 * result was set, -errno when nothing could be sent at all (results are set to it). */
 	int (*submit)(void *ctx, struct kop *ops, size_t n);
-	/* A dump in slices; `key` for KD_DESTS. One dump a netlink family may be open; starting
-	 * another drops it. next: >0 more, 0 done, -errno; a negative return of fn ends it. A
-	 * missing helper table is an empty one. */
+	/* A dump in slices; `key` for KD_DESTS and KD_FLOWS. One dump a netlink family may be open;
+	 * starting another drops it. next: >0 more, 0 done, -errno; a negative return of fn ends
+	 * it. A missing helper table is an empty one. */
 	int (*dump_start)(void *ctx, enum kdump what, const struct ipvs_key *key);
 	int (*dump_next)(void *ctx, enum kdump what, kobject_fn fn, void *arg);
 	/* One virtual server: 0, -ESRCH not there, other -errno. */
@@ -168,6 +193,8 @@ struct kernel_ops {
 	/* A number that stands for the rules and sets (not elements) of a helper table as the
 	 * kernel lists them, 0 if the table is not there: equal numbers, unchanged rules. */
 	int (*rules_digest)(void *ctx, uint8_t family, uint64_t *ret_digest);
+	/* IPVS's timeouts of idle connections, in seconds; 0 = unchanged. 0 or -errno. */
+	int (*set_timeouts)(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec, uint32_t udp_sec);
 	/* Descriptors that become readable on notifications, and what they say. */
 	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
 	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);

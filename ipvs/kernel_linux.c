@@ -11,6 +11,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 
+#include "ct_codec.h"
 #include "kernel.h"
 #include "nft_codec.h"
 #include "route_codec.h"
@@ -22,18 +23,20 @@
 #define ELEMS_BYTES_MAX   (ELEMS_PER_MESSAGE * 104 + 512)
 #define RESULTS_MAX       (NL_BATCH_BYTES / 16)
 
-enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_COUNT };
+enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_CT, CONN_COUNT };
 
 struct linux_kernel {
 	struct nl_conn *conns[CONN_COUNT];
 	struct nl_batch *batches[CONN_COUNT];
 	struct nl_monitor *route_monitor, *nft_monitor;
 	int lo_index;
-	int *results;                     /* RESULTS_MAX */
-	uint32_t *op_of;                  /* RESULTS_MAX: first operation of each message */
-	struct ipvs_key dests_of;         /* whose destinations are being dumped */
-	unsigned dump_part[KD_ADDRS + 1]; /* dumps of several requests: which is next */
-	bool dump_open[KD_ADDRS + 1];
+	int no_links[2];          /* lo and kube-proxy's: their addresses are not the node's */
+	int *results;             /* RESULTS_MAX */
+	uint32_t *op_of;          /* RESULTS_MAX: first operation of each message */
+	struct ipvs_key dests_of; /* whose destinations are being dumped */
+	uint8_t flows_of;         /* the protocol whose flows are being dumped */
+	unsigned dump_part[KD_FLOWS + 2]; /* dumps of several requests: which is next */
+	bool dump_open[KD_FLOWS + 2]; /* one more than there are: gcc takes an enum for so many */
 };
 
 /* ---- services, destinations, bindings: every operation a message ---- */
@@ -62,7 +65,11 @@ static int put_dest(struct nl_batch *batch, const struct kop *op)
 	struct ipvs_dest dest = {
 		.addr = op->rs.dest.addr,
 		.port = op->rs.dest.port,
-		.fwd = op->rs.dest.fwd,
+		.fwd = op->rs.dest.forward.fwd,
+		.tun_type = op->rs.dest.forward.tun_type,
+		.tun_port = op->rs.dest.forward.tun_port,
+		.u_thresh = op->rs.dest.forward.u_thresh,
+		.l_thresh = op->rs.dest.forward.l_thresh,
 		.weight = op->rs.dest.weight,
 	};
 
@@ -73,6 +80,8 @@ static int put_op(struct linux_kernel *k, struct nl_batch *batch, const struct k
 {
 	if (op->table == KT_SERVICE)
 		return put_service(batch, op);
+	if (op->table == KT_FLOW)
+		return ct_put_delete(batch, &op->flow);
 	if (op->table == KT_DEST)
 		return put_dest(batch, op);
 	return route_put_binding(batch, (enum kverb)op->verb, &op->binding, k->lo_index);
@@ -210,6 +219,8 @@ static int linux_submit(void *ctx, struct kop *ops, size_t n)
 		return submit_plain(k, k->batches[CONN_IPVS], ops, n);
 	case KT_BINDING:
 		return submit_plain(k, k->batches[CONN_ROUTE], ops, n);
+	case KT_FLOW:
+		return submit_plain(k, k->batches[CONN_CT], ops, n);
 	case KT_ELEM:
 		return submit_elems(k, k->batches[CONN_NFT], ops, n);
 	}
@@ -265,19 +276,31 @@ static int visit_message(const struct nlmsghdr *msg, void *arg)
 			return 0;
 		object.dest = (struct kdest){.addr = dest.addr,
 					     .port = dest.port,
-					     .fwd = dest.fwd,
+					     .forward = {.fwd = dest.fwd,
+							 .tun_type = dest.tun_type,
+							 .tun_port = dest.tun_port,
+							 .u_thresh = dest.u_thresh,
+							 .l_thresh = dest.l_thresh},
 					     .weight = dest.weight,
 					     .active_conns = dest.active_conns,
 					     .inact_conns = dest.inact_conns};
 		break;
 	case KD_BINDINGS:
-		if (!route_get_binding(msg, &object.binding))
+		if (route_get_gateway(msg, &object.addr))
+			object.kind = KD_GATEWAYS;
+		else if (!route_get_binding(msg, &object.binding))
 			return 0;
 		break;
 	case KD_ELEMS:
 		return nft_get_elems(msg, visit_elem, visit);
+	case KD_GATEWAYS: /* found among the bindings */
+		return 0;
+	case KD_FLOWS:
+		if (!ct_get_flow(msg, &object.flow))
+			return 0;
+		break;
 	case KD_ADDRS:
-		if (!route_get_addr(msg, visit->k->lo_index, &object.addr))
+		if (!route_get_addr(msg, visit->k->no_links, &object.addr))
 			return 0;
 		break;
 	}
@@ -288,6 +311,8 @@ static enum conn conn_of(enum kdump what)
 {
 	if (what == KD_SERVICES || what == KD_DESTS)
 		return CONN_IPVS;
+	if (what == KD_FLOWS)
+		return CONN_CT;
 	return what == KD_ELEMS ? CONN_NFT : CONN_ROUTE;
 }
 
@@ -306,6 +331,12 @@ static int start_part(struct linux_kernel *k, enum kdump what)
 			batch, what == KD_SERVICES ? IPVS_CMD_GET_SERVICE : IPVS_CMD_GET_DEST,
 			what == KD_DESTS ? &k->dests_of : NULL);
 	}
+	if (what == KD_FLOWS) {
+		if (part >= ARRAY_SIZE(families))
+			return 1;
+		rc = ct_put_dump(batch, families[part], k->flows_of);
+		return rc < 0 ? rc : nl_dump_start(batch);
+	}
 	if (part >= (what == KD_ELEMS ? 2U * KSET_COUNT : what == KD_BINDINGS ? 2U : 1U))
 		return 1;
 	if (what == KD_ELEMS)
@@ -322,8 +353,14 @@ static int linux_dump_start(void *ctx, enum kdump what, const struct ipvs_key *k
 {
 	struct linux_kernel *k = ctx;
 
-	if (key)
+	if (what == KD_DESTS)
 		k->dests_of = *key;
+	if (what == KD_FLOWS)
+		k->flows_of = (uint8_t)key->proto;
+	if (what == KD_ADDRS) {
+		k->no_links[0] = k->lo_index;
+		k->no_links[1] = (int)if_nametoindex("kube-ipvs0");
+	}
 	k->dump_part[what] = 0;
 	k->dump_open[what] = false;
 	return 0;
@@ -402,6 +439,18 @@ static int linux_rules_digest(void *ctx, uint8_t family, uint64_t *ret_digest)
 	return 0;
 }
 
+static int linux_set_timeouts(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec, uint32_t udp_sec)
+{
+	struct ipvs_timeouts timeouts = {tcp_sec, tcp_fin_sec, udp_sec};
+	struct linux_kernel *k = ctx;
+	int rc = ipvs_put_timeouts(k->batches[CONN_IPVS], &timeouts);
+
+	if (rc < 0)
+		return rc;
+	rc = nl_batch_send(k->batches[CONN_IPVS], k->results);
+	return rc < 0 ? rc : k->results[0];
+}
+
 /* ---- notifications ---- */
 
 struct listener {
@@ -411,13 +460,11 @@ struct listener {
 	bool addrs_told, rules_told[2];
 };
 
-static void on_route(const struct nlmsghdr *msg, bool own, void *arg)
+static void on_route(const struct nlmsghdr *msg, void *arg)
 {
 	struct listener *listener = arg;
 	struct kevent event = {.kind = KE_BINDING_GONE};
 
-	if (own)
-		return;
 	if (msg->nlmsg_type == RTM_DELROUTE && route_get_binding(msg, &event.binding)) {
 		listener->fn(&event, listener->arg);
 	} else if ((msg->nlmsg_type == RTM_NEWADDR || msg->nlmsg_type == RTM_DELADDR) &&
@@ -438,13 +485,13 @@ static int on_elem_gone(const struct kelem *elem, void *arg)
 	return 0;
 }
 
-static void on_nft(const struct nlmsghdr *msg, bool own, void *arg)
+static void on_nft(const struct nlmsghdr *msg, void *arg)
 {
 	struct listener *listener = arg;
 	struct kevent event = {.kind = KE_RULES_GONE};
 	int type;
 
-	if (own || !nft_is_ours(msg, &event.family, &type))
+	if (!nft_is_ours(msg, &event.family, &type))
 		return;
 	if (type == NFT_MSG_DELSETELEM) {
 		nft_get_elems(msg, on_elem_gone, listener);
@@ -515,6 +562,7 @@ static const struct kernel_ops linux_kernel_ops = {
 	.dump_next = linux_dump_next,
 	.get_service = linux_get_service,
 	.rules_digest = linux_rules_digest,
+	.set_timeouts = linux_set_timeouts,
 	.fds = linux_fds,
 	.read_events = linux_read_events,
 	.writes = linux_writes,
@@ -523,7 +571,8 @@ static const struct kernel_ops linux_kernel_ops = {
 
 static int open_conns(struct linux_kernel *k, struct err *err)
 {
-	static const int protocols[] = {NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER};
+	static const int protocols[] = {NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER,
+					NETLINK_NETFILTER};
 	int rc = 0;
 
 	for (int i = 0; i < CONN_COUNT && rc == 0; i++) {

@@ -2,6 +2,7 @@
 /* Operations and elements as values: made, printed, compared. Pure part of kernel.h. */
 #include <arpa/inet.h>
 #include <string.h>
+#include <linux/ip_vs.h>
 
 #include "kernel.h"
 
@@ -23,6 +24,7 @@ const char *const kset_names[KSET_COUNT] = {
 	[KSET_NODEPORTS] = "nodeports",
 	[KSET_NODEPORTS_CLUSTER] = "nodeports_cluster",
 	[KSET_NODEPORTS_MASQ] = "nodeports_masq",
+	[KSET_DIRECT] = "direct",
 	[KSET_NODEPORTS_LOCAL] = "nodeports_local",
 };
 
@@ -46,6 +48,7 @@ static const uint8_t kset_parts[KSET_COUNT] = {
 	[KSET_NODEPORTS] = HAS_PROTO | HAS_PORT | HAS_TARGET,
 	[KSET_NODEPORTS_CLUSTER] = HAS_PROTO | HAS_PORT | HAS_TARGET,
 	[KSET_NODEPORTS_MASQ] = HAS_PROTO | HAS_PORT,
+	[KSET_DIRECT] = HAS_ADDR | HAS_PROTO | HAS_PORT,
 	[KSET_NODEPORTS_LOCAL] = HAS_PROTO | HAS_PORT,
 };
 
@@ -193,6 +196,27 @@ struct kelem kelem_hairpin(const struct ip_addr *endpoint)
 	return kelem_make(KSET_HAIRPIN, endpoint->family, &(struct kelem_parts){.addr = *endpoint});
 }
 
+bool kforward_equal(const struct kforward *a, const struct kforward *b)
+{
+	return a->fwd == b->fwd && a->tun_type == b->tun_type && a->tun_port == b->tun_port &&
+	       a->u_thresh == b->u_thresh && a->l_thresh == b->l_thresh;
+}
+
+static void print_forward(const struct kforward *forward, FILE *out)
+{
+	static const char *const tunnels[] = {"ipip", "gue", "gre"};
+
+	if (forward->fwd == IP_VS_CONN_F_DROUTE)
+		fputs(" direct", out);
+	if (forward->fwd == IP_VS_CONN_F_TUNNEL)
+		fprintf(out, " tunnel=%s",
+			forward->tun_type < ARRAY_SIZE(tunnels) ? tunnels[forward->tun_type] : "?");
+	if (forward->tun_port)
+		fprintf(out, ":%u", forward->tun_port);
+	if (forward->u_thresh || forward->l_thresh)
+		fprintf(out, " connections=%u..%u", forward->l_thresh, forward->u_thresh);
+}
+
 static void print_key(const struct ipvs_key *key, FILE *out)
 {
 	char text[ADDR_PORT_TEXT_MAX];
@@ -243,13 +267,22 @@ void kop_print(const struct kop *op, FILE *out)
 		fputs("dest ", out);
 		print_key(&op->rs.key, out);
 		fprintf(out, " %s", addr_port_format(&op->rs.dest.addr, op->rs.dest.port, text));
-		if (!del)
+		if (!del) {
 			fprintf(out, " weight=%u", op->rs.dest.weight);
+			print_forward(&op->rs.dest.forward, out);
+		}
 		break;
 	case KT_BINDING:
 		fprintf(out, "binding %s", addr_format(&op->binding.vip, text));
 		if (!del)
 			fprintf(out, " src=%s", addr_format(&op->binding.src, src));
+		break;
+	case KT_FLOW:
+		fprintf(out, "flow %s",
+			addr_port_format(&op->flow.orig_src, op->flow.orig_sport, text));
+		fprintf(out, " to %s/%s",
+			addr_port_format(&op->flow.orig_dst, op->flow.orig_dport, text),
+			proto_name(op->flow.proto));
 		break;
 	case KT_ELEM:
 		print_elem(&op->elem, del, out);

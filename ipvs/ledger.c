@@ -80,7 +80,7 @@ static size_t count_lines(const char *text)
 /* Opens for appending; one that does not count is begun anew. */
 static int open_file(struct ledger *ledger, const char *dir, struct err *err)
 {
-	const char *head = ledger->stamp;
+	int rc;
 
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
 		return err_set(err, -errno, "cannot make the run directory %s: %s", dir,
@@ -91,9 +91,11 @@ static int open_file(struct ledger *ledger, const char *dir, struct err *err)
 	if (ledger->fd < 0)
 		return err_set(err, -errno, "cannot open the ledger %s: %s", ledger->path,
 			       strerror(errno));
-	if (ledger->content) /* a kill may have cut the last line */
-		head = ledger->content[strlen(ledger->content) - 1] == '\n' ? "" : "\n";
-	if (*head && write(ledger->fd, head, strlen(head)) < 0)
+	if (ledger->content) /* a kill may have cut the last line: no later one makes it whole */
+		rc = ftruncate(ledger->fd, strrchr(ledger->content, '\n') + 1 - ledger->content);
+	else
+		rc = (int)write(ledger->fd, ledger->stamp, strlen(ledger->stamp));
+	if (rc < 0)
 		return err_set(err, -errno, "cannot write the ledger %s: %s", ledger->path,
 			       strerror(errno));
 	return 0;

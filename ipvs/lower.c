@@ -68,14 +68,16 @@ static int emit_binding(struct plan *plan, enum kverb verb, const struct ip_addr
 }
 
 static int emit_dest(struct plan *plan, enum kverb verb, const struct fe_key *key,
-		     const struct ip_addr *addr, uint16_t port, uint32_t weight, void *unit)
+		     const struct kforward *forward, const struct ip_addr *addr, uint16_t port,
+		     uint32_t weight, void *unit)
 {
 	struct kop op = {.table = KT_DEST, .verb = (uint8_t)verb};
 
 	op.rs.key = picture_ipvs_key(key);
 	op.rs.dest.addr = *addr;
 	op.rs.dest.port = port;
-	op.rs.dest.fwd = IP_VS_CONN_F_MASQ;
+	if (forward)
+		op.rs.dest.forward = *forward;
 	op.rs.dest.weight = weight;
 	return emit(plan, verb == KV_DEL ? PH_SERVER_DEL : PH_SERVER, &op, unit);
 }
@@ -113,6 +115,8 @@ static void want_service(const struct lowering *low, const struct frontend *fe,
 		ret_service->flags |= IP_VS_SVC_F_SCHED1 | IP_VS_SVC_F_SCHED2;
 	if (strcmp(sched, "sh") == 0)
 		ret_service->flags |= IP_VS_SVC_F_SCHED_SH_FALLBACK;
+	if (fe->lb.one_packet)
+		ret_service->flags |= IP_VS_SVC_F_ONEPACKET;
 	if (fe->lb.affinity_sec) {
 		ret_service->flags |= IP_VS_SVC_F_PERSISTENT;
 		ret_service->timeout_sec = fe->lb.affinity_sec;
@@ -151,9 +155,25 @@ static bool takes_flows(const struct endpoint *ep)
 	return ep && ep->state == EP_ACTIVE && ep->weight;
 }
 
-static bool is_masq(const struct pic_dest *dest)
+static struct kforward want_forward(const struct frontend *fe)
 {
-	return dest->fwd == IP_VS_CONN_F_MASQ;
+	static const uint8_t methods[] = {[FORWARD_MASQUERADE] = IP_VS_CONN_F_MASQ,
+					  [FORWARD_DIRECT] = IP_VS_CONN_F_DROUTE,
+					  [FORWARD_TUNNEL] = IP_VS_CONN_F_TUNNEL};
+
+	return (struct kforward){
+		.u_thresh = fe->lb.conns_max,
+		.l_thresh = fe->lb.conns_min,
+		.tun_port = fe->lb.tunnel_port,
+		.fwd = methods[fe->lb.forwarding],
+		.tun_type = fe->lb.tunnel_type, /* numbered alike: <linux/ip_vs.h> */
+	};
+}
+
+static bool is_alike(const struct pic_service *svc, const struct pic_dest *dest,
+		     const struct kforward *forward)
+{
+	return dest->alike && kforward_equal(&svc->forward, forward);
 }
 
 /* Drains or removes a destination that takes no new flows. *ret_stays: it is there after the slice.
@@ -164,13 +184,14 @@ static int lower_leaving_dest(const struct lowering *low, const struct pic_servi
 	if (!lower_drains(&svc->key) || drain_over(low, dest)) {
 		*ret_stays = false;
 		return whole ? 0
-			     : emit_dest(low->plan, KV_DEL, &svc->key, &dest->addr, dest->port, 0,
-					 unit);
+			     : emit_dest(low->plan, KV_DEL, &svc->key, NULL, &dest->addr,
+					 dest->port, 0, unit);
 	}
 	*ret_stays = true;
 	if (dest->weight == 0 && dest->deadline_ms)
 		return 0;
-	return emit_dest(low->plan, KV_SET, &svc->key, &dest->addr, dest->port, 0, unit);
+	return emit_dest(low->plan, KV_SET, &svc->key, dest->alike ? &svc->forward : NULL,
+			 &dest->addr, dest->port, 0, unit);
 }
 
 struct shuffled {
@@ -198,6 +219,7 @@ static uint64_t endpoint_rank(const struct lowering *low, const struct fe_key *k
 static int lower_new_dests(const struct lowering *low, const struct pic_service *svc,
 			   const struct frontend *fe, void *unit)
 {
+	struct kforward forward = want_forward(fe);
 	struct shuffled few[32], *fresh = few;
 	size_t n = 0;
 	int rc = 0;
@@ -215,8 +237,8 @@ static int lower_new_dests(const struct lowering *low, const struct pic_service 
 	if (n)
 		qsort(fresh, n, sizeof(*fresh), shuffled_cmp);
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = emit_dest(low->plan, KV_ADD, &fe->key, &fresh[i].ep->addr, fresh[i].ep->port,
-			       fresh[i].ep->weight, unit);
+		rc = emit_dest(low->plan, KV_ADD, &fe->key, &forward, &fresh[i].ep->addr,
+			       fresh[i].ep->port, fresh[i].ep->weight, unit);
 	if (fresh != few)
 		free(fresh);
 	return rc;
@@ -225,16 +247,17 @@ static int lower_new_dests(const struct lowering *low, const struct pic_service 
 static int lower_old_dests(const struct lowering *low, const struct pic_service *svc,
 			   const struct frontend *fe, void *unit)
 {
+	struct kforward forward = want_forward(fe);
 	int rc = 0;
 
 	for (size_t i = 0; i < svc->n && rc == 0; i++) { /* weights back first: L2 */
 		const struct pic_dest *dest = &svc->dests[i];
 		const struct endpoint *ep = pool_find(fe->pool, dest);
 
-		if (takes_flows(ep) &&
-		    (dest->weight != ep->weight || dest->deadline_ms || !is_masq(dest)))
-			rc = emit_dest(low->plan, KV_SET, &fe->key, &dest->addr, dest->port,
-				       ep->weight, unit);
+		if (takes_flows(ep) && (dest->weight != ep->weight || dest->deadline_ms ||
+					!is_alike(svc, dest, &forward)))
+			rc = emit_dest(low->plan, KV_SET, &fe->key, &forward, &dest->addr,
+				       dest->port, ep->weight, unit);
 	}
 	for (size_t i = 0; i < svc->n && rc == 0; i++) {
 		const struct pic_dest *dest = &svc->dests[i];
@@ -277,7 +300,7 @@ static int lower_service_elems(const struct lowering *low, const struct pic_serv
 {
 	int rc = 0;
 
-	for (uint8_t bit = EL_SERVICE; bit <= EL_INNER && rc == 0; bit = (uint8_t)(bit << 1))
+	for (uint8_t bit = EL_SERVICE; bit <= EL_DIRECT && rc == 0; bit = (uint8_t)(bit << 1))
 		if ((svc->elems ^ want) & bit)
 			rc = emit_key_elem(low->plan, want & bit ? KV_ADD : KV_DEL,
 					   picture_service_set(bit), &svc->key, unit);
@@ -287,7 +310,8 @@ static int lower_service_elems(const struct lowering *low, const struct pic_serv
 static uint8_t wanted_elems(const struct frontend *fe)
 {
 	return (uint8_t)(EL_SERVICE | (fe->verdict == V_REJECT ? EL_REFUSED : 0) |
-			 (fe->verdict == V_DROP ? EL_DROPPED : 0) | (fe->inner ? EL_INNER : 0));
+			 (fe->verdict == V_DROP ? EL_DROPPED : 0) | (fe->inner ? EL_INNER : 0) |
+			 (fe->lb.forwarding != FORWARD_MASQUERADE ? EL_DIRECT : 0));
 }
 
 static int lower_wanted(const struct lowering *low, const struct pic_service *svc,
@@ -541,6 +565,7 @@ bool lower_adoptable(const struct lowering *low, const struct pic_service *svc,
 		     const struct frontend *fe)
 {
 	const struct pic_binding *binding = picture_binding(low->pic, &svc->key.vip);
+	struct kforward forward = want_forward(fe);
 	struct kservice want;
 
 	if (svc->usurped)
@@ -555,7 +580,7 @@ bool lower_adoptable(const struct lowering *low, const struct pic_service *svc,
 		const struct endpoint *ep = pool_find(fe->pool, &svc->dests[i]);
 
 		if (!takes_flows(ep) || svc->dests[i].weight != ep->weight ||
-		    !is_masq(&svc->dests[i]))
+		    !is_alike(svc, &svc->dests[i], &forward))
 			return false;
 	}
 	return true;

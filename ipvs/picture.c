@@ -231,7 +231,8 @@ void picture_allowed_drop(struct pic_entrance *entrance, struct pic_allowed *all
 
 /* ---- sets and the elements of entities ---- */
 
-static const enum kset service_sets[] = {KSET_SERVICES, KSET_REFUSED, KSET_DROPPED, KSET_INNER};
+static const enum kset service_sets[] = {KSET_SERVICES, KSET_REFUSED, KSET_DROPPED, KSET_INNER,
+					 KSET_DIRECT};
 static const enum kset entrance_sets[][5] = {
 	[SCOPE_VIP] = {KSET_ENTRANCES, KSET_ENTRANCES_CLUSTER, KSET_MASQ, KSET_RESTRICTED,
 		       KSET_COUNT},
@@ -331,6 +332,20 @@ struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr 
 	return &svc->dests[at];
 }
 
+static void set_alike(struct pic_service *svc, struct pic_dest *dest, bool alike)
+{
+	svc->n_alike += (size_t)alike - (size_t)dest->alike;
+	dest->alike = alike;
+}
+
+void picture_dest_forward(struct pic_service *svc, struct pic_dest *dest,
+			  const struct kforward *forward)
+{
+	if (svc->n_alike == (dest->alike ? 1 : 0)) /* it is the only one */
+		svc->forward = *forward;
+	set_alike(svc, dest, kforward_equal(&svc->forward, forward));
+}
+
 void picture_dest_drain(struct picture *pic, struct pic_dest *dest, uint64_t deadline_ms)
 {
 	pic->drains += (deadline_ms != 0) - (dest->deadline_ms != 0);
@@ -344,6 +359,7 @@ void picture_dest_drop(struct picture *pic, struct pic_service *svc, struct pic_
 	size_t at = (size_t)(dest - svc->dests);
 
 	picture_dest_drain(pic, dest, 0);
+	set_alike(svc, dest, false);
 	svc->n--;
 	memmove(dest, dest + 1, (svc->n - at) * sizeof(*dest));
 }
@@ -354,7 +370,7 @@ void picture_dests_clear(struct picture *pic, struct pic_service *svc)
 		picture_dest_drain(pic, &svc->dests[i], 0);
 	free(svc->dests);
 	svc->dests = NULL;
-	svc->n = svc->cap = 0;
+	svc->n = svc->cap = svc->n_alike = 0;
 }
 
 /* ---- addresses in sets ---- */
@@ -478,7 +494,7 @@ static void print_service(const struct pic_service *svc, FILE *out)
 				addr_port_format(&svc->dests[i].addr, svc->dests[i].port, ep),
 				svc->dests[i].weight, svc->dests[i].deadline_ms ? " drain" : "");
 	}
-	for (uint8_t bit = EL_SERVICE; bit <= EL_INNER; bit = (uint8_t)(bit << 1))
+	for (uint8_t bit = EL_SERVICE; bit <= EL_DIRECT; bit = (uint8_t)(bit << 1))
 		if (svc->elems & bit)
 			fprintf(out, "elem %s %s\n", kset_names[picture_service_set(bit)], key);
 }

@@ -17,8 +17,8 @@
 struct pic_dest {
 	struct ip_addr addr;
 	uint16_t port; /* host order */
-	uint8_t fwd;
-	bool idle; /* draining, and seen without a connection since */
+	bool alike;    /* reached as the virtual server's `forward` says */
+	bool idle;     /* draining, and seen without a connection since */
 	uint32_t weight;
 	uint64_t deadline_ms; /* draining until then; 0 = not draining */
 };
@@ -26,7 +26,7 @@ struct pic_dest {
 enum { SEEN_ENTITY = 1, SEEN_ELEM = 2 };
 
 /* Elements that a virtual server may have. */
-enum { EL_SERVICE = 1, EL_REFUSED = 2, EL_DROPPED = 4, EL_INNER = 8 };
+enum { EL_SERVICE = 1, EL_REFUSED = 2, EL_DROPPED = 4, EL_INNER = 8, EL_DIRECT = 16 };
 /* Elements that an entrance may have: by its scope in the sets of addresses or of node ports. */
 enum { EL_TO = 1, EL_CLUSTER = 2, EL_SNAT = 4, EL_RESTRICTED = 8, EL_LOCAL = 16 };
 
@@ -43,8 +43,10 @@ struct pic_service {
 	uint32_t flags, timeout_sec;
 	uint8_t seen; /* SEEN_ENTITY: in the present audit, by a dump or because we wrote it */
 	size_t n, cap;
-	struct pic_dest *dests; /* sorted by address and port */
-	struct pool *pool;      /* as last lowered: whose hairpins are counted; NULL = none */
+	struct pic_dest *dests;  /* sorted by address and port */
+	size_t n_alike;
+	struct kforward forward; /* of those that are alike */
+	struct pool *pool;       /* as last lowered: whose hairpins are counted; NULL = none */
 	UT_hash_handle hh;
 };
 
@@ -56,6 +58,7 @@ struct pic_binding {
 	bool elem_vip; /* has its element in `vips` */
 	bool dirty;    /* in picture.dirty_bindings */
 	bool node_own; /* the node has this address on a link: it is never bound, never guarded */
+	bool printed, elem_printed; /* in a plan that is printed: it is there already */
 	uint8_t seen;
 	size_t refs;    /* our virtual servers and entrances at this address */
 	size_t leaving; /* of these, how many go in the present slice */
@@ -125,6 +128,9 @@ struct pic_dest *picture_dest(const struct pic_service *svc, const struct ip_add
 /* Inserts in order; NULL without memory. The caller sees to it that it is not there. */
 struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
 				  uint16_t port);
+/* It is reached so. The first of a virtual server says what the others are compared with. */
+void picture_dest_forward(struct pic_service *svc, struct pic_dest *dest,
+			  const struct kforward *forward);
 void picture_dest_drop(struct picture *pic, struct pic_service *svc, struct pic_dest *dest);
 void picture_dest_drain(struct picture *pic, struct pic_dest *dest, uint64_t deadline_ms);
 /* All destinations at once: the kernel lost the virtual server. */

@@ -103,7 +103,18 @@ bool route_get_binding(const struct nlmsghdr *msg, struct kbinding *ret_binding)
 	return true;
 }
 
-bool route_get_addr(const struct nlmsghdr *msg, int lo_index, struct ip_addr *ret_addr)
+bool route_get_gateway(const struct nlmsghdr *msg, struct ip_addr *ret_gateway)
+{
+	struct nlattr *tb[RTA_MAX + 1];
+	struct rtmsg head;
+
+	return parse(msg, &head, sizeof(head), tb, RTA_MAX) &&
+	       (head.rtm_family == AF_INET || head.rtm_family == AF_INET6) &&
+	       head.rtm_type == RTN_UNICAST &&
+	       get_addr(tb[RTA_GATEWAY], head.rtm_family, ret_gateway);
+}
+
+bool route_get_addr(const struct nlmsghdr *msg, const int skip[2], struct ip_addr *ret_addr)
 {
 	struct nlattr *tb[IFA_MAX + 1];
 	struct ifaddrmsg head;
@@ -111,7 +122,8 @@ bool route_get_addr(const struct nlmsghdr *msg, int lo_index, struct ip_addr *re
 
 	if (!parse(msg, &head, sizeof(head), tb, IFA_MAX) ||
 	    (head.ifa_family != AF_INET && head.ifa_family != AF_INET6) ||
-	    head.ifa_index == (unsigned)lo_index || head.ifa_scope != RT_SCOPE_UNIVERSE)
+	    head.ifa_index == (unsigned)skip[0] || head.ifa_index == (unsigned)skip[1] ||
+	    head.ifa_scope != RT_SCOPE_UNIVERSE)
 		return false;
 	flags = head.ifa_flags;
 	if (tb[IFA_FLAGS] && nla_len(tb[IFA_FLAGS]) >= (int)sizeof(flags))

@@ -14,8 +14,10 @@ int route_put_addr_dump(struct nl_batch *batch);
 
 /* RTM_NEWROUTE or RTM_DELROUTE: true if it is a binding (local, host-sized, protocol ours). */
 bool route_get_binding(const struct nlmsghdr *msg, struct kbinding *ret_binding);
-/* RTM_NEWADDR: true if it is a global address of a link other than `lo_index`, and not tentative,
- * deprecated or temporary. */
-bool route_get_addr(const struct nlmsghdr *msg, int lo_index, struct ip_addr *ret_addr);
+/* RTM_NEWROUTE: true if it leads to a gateway, whatever the table. */
+bool route_get_gateway(const struct nlmsghdr *msg, struct ip_addr *ret_gateway);
+/* RTM_NEWADDR: true if it is a global address of a link other than the two given (lo, kube-proxy's
+ * own device; 0 = none), and not tentative, deprecated or temporary. */
+bool route_get_addr(const struct nlmsghdr *msg, const int skip[2], struct ip_addr *ret_addr);
 
 #endif

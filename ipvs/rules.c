@@ -45,6 +45,7 @@ static const char sets_template[] =
 	"add map $T vipd nodeports_cluster { type inet_proto . inet_service : "
 	"$A . inet_service; }\n"
 	"add set $T vipd nodeports_masq { type inet_proto . inet_service; }\n"
+	"add set $T vipd direct { type $A . inet_proto . inet_service; }\n"
 	"add set $T vipd nodeports_local { type inet_proto . inet_service; }\n"
 	"add set $T vipd local_nets { type $A; flags interval; }\n"
 	"add chain $T vipd refuse\n"
@@ -109,6 +110,11 @@ static const char enter_template[] =
 
 static const char hairpin_template[] =
 	"add rule $T vipd postrouting $T saddr . $T daddr @hairpin masquerade fully-random\n";
+
+/* What is not masqueraded answers the client past this node, and must know it. */
+static const char direct_template[] =
+	"add rule $T vipd postrouting meta l4proto $P "
+	"ct original $T daddr . meta l4proto . ct original proto-dst @direct accept\n";
 
 /* $P protocol, $M masquerading. An original port has a type only where the protocol is known. */
 static const char snat_template[] =
@@ -236,6 +242,10 @@ static void put_rules(FILE *out, struct expansion *e)
 	if (known)
 		expand(out, enter_cluster_template, e);
 	expand(out, enter_template, e);
+	for (size_t i = 0; i < ARRAY_SIZE(protos); i++) {
+		e->proto = protos[i];
+		expand(out, direct_template, e);
+	}
 	expand(out, hairpin_template, e);
 	for (size_t i = 0; i < ARRAY_SIZE(protos); i++) {
 		e->proto = protos[i];

@@ -23,11 +23,25 @@ static void drifted(struct backend *be, const struct fe_key *key, const char *wh
 
 /* ---- bindings ---- */
 
+static void saw_gateway(struct backend *be, const struct ip_addr *gateway)
+{
+	for (size_t i = 0; i < be->n_gateways; i++)
+		if (addr_equal(&be->gateways[i], gateway))
+			return;
+	if (be->n_gateways < ARRAY_SIZE(be->gateways))
+		be->gateways[be->n_gateways++] = *gateway;
+}
+
 static int saw_binding(const struct kobject *object, void *arg)
 {
 	struct backend *be = arg;
-	struct pic_binding *binding = picture_binding_get(&be->pic, &object->binding.vip);
+	struct pic_binding *binding;
 
+	if (object->kind == KD_GATEWAYS) {
+		saw_gateway(be, &object->addr);
+		return 0;
+	}
+	binding = picture_binding_get(&be->pic, &object->binding.vip);
 	if (!binding)
 		return -ENOMEM;
 	if (be->scan.audit && !(binding->seen & SEEN_ENTITY) &&
@@ -279,7 +293,8 @@ static int note_service(struct backend *be, const struct kobject *object)
 	if (be->scan.audit && (svc->seen & SEEN_ENTITY) && svc->present)
 		return 0;
 	svc->seen |= SEEN_ENTITY;
-	ours = !object->foreign && !svc->foreign && (svc->owned || (svc->elems & EL_SERVICE));
+	ours = !object->foreign && !svc->foreign && !engine_is_excluded(be, &key.vip) &&
+	       (svc->owned || (svc->elems & EL_SERVICE));
 	changed = !same_service(svc, &object->service);
 	take_service(svc, &object->service);
 	if (!ours && !svc->foreign) {
@@ -318,7 +333,7 @@ static void service_lost(struct backend *be, struct pic_service *svc)
 		return;
 	}
 	svc->present = false;
-	picture_dests_clear(&be->pic, svc);
+	engine_dests_gone(be, svc);
 	drifted(be, &key, "virtual server removed by somebody else, restored");
 }
 
@@ -394,7 +409,7 @@ static bool take_dests(struct backend *be, struct pic_service *svc)
 			i++;
 			continue;
 		}
-		picture_dest_drop(&be->pic, svc, &svc->dests[i]);
+		engine_dest_gone(be, svc, &svc->dests[i]);
 		changed = true;
 	}
 	for (size_t i = 0; i < be->scan.n_dests; i++) {
@@ -407,9 +422,10 @@ static bool take_dests(struct backend *be, struct pic_service *svc)
 		}
 		if (!dest)
 			return true;
-		changed |= dest->weight != seen->weight || dest->fwd != seen->fwd;
+		changed |= dest->weight != seen->weight ||
+			   !(dest->alike && kforward_equal(&svc->forward, &seen->forward));
 		dest->weight = seen->weight;
-		dest->fwd = seen->fwd;
+		picture_dest_forward(svc, dest, &seen->forward);
 	}
 	return changed;
 }
@@ -455,7 +471,7 @@ int scan_reread(struct backend *be, const struct fe_key *key, bool usurped)
 	if (rc == -ESRCH) {
 		if (svc) {
 			svc->present = false;
-			picture_dests_clear(&be->pic, svc);
+			engine_dests_gone(be, svc);
 		}
 		return 0;
 	}
@@ -709,6 +725,8 @@ static int scan_once(struct backend *be)
 {
 	switch (be->scan.state) {
 	case SCAN_BINDINGS:
+		if (!be->scan.dump_open)
+			be->n_gateways = 0;
 		return dump_slice(be, KD_BINDINGS, saw_binding, end_bindings, SCAN_ELEMS);
 	case SCAN_ELEMS:
 		return dump_slice(be, KD_ELEMS, saw_elem, end_elems, SCAN_SERVICES);

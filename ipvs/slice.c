@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "engine.h"
+#include "heap.h"
 #include "log.h"
 
 #define CHUNK_MIN 32
@@ -68,6 +69,8 @@ static void apply_entrance_elem(struct backend *be, const struct kop *op, const 
 	if (!entrance)
 		return;
 	entrance->elems_seen |= bit;
+	if (bit == EL_TO || bit == EL_CLUSTER)
+		flows_frontend_changed(be, key, op->verb == KV_DEL);
 	if (op->verb == KV_DEL) {
 		entrance->elems &= (uint8_t)~bit;
 		return;
@@ -153,10 +156,15 @@ static void apply_service(struct backend *be, const struct kop *op)
 	svc->seen |= SEEN_ENTITY;
 	if (op->verb == KV_DEL) {
 		svc->present = svc->owned = false;
+		flows_frontend_changed(be, &key, true);
+		for (size_t i = 0; i < svc->n; i++)
+			flows_endpoint_gone(be, svc, &svc->dests[i]);
 		picture_dests_clear(&be->pic, svc);
 		ledger_disown(be->ledger, &key);
 		return;
 	}
+	if (!svc->present)
+		flows_frontend_changed(be, &key, false);
 	svc->present = true;
 	memcpy(svc->sched, op->service.sched, sizeof(svc->sched));
 	svc->flags = op->service.flags;
@@ -175,14 +183,16 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 	dest = picture_dest(svc, &want->addr, want->port);
 	if (op->verb == KV_DEL) {
 		if (dest)
-			picture_dest_drop(&be->pic, svc, dest);
+			engine_dest_gone(be, svc, dest);
 		return;
 	}
-	if (!dest)
+	if (!dest) {
 		dest = picture_dest_add(svc, &want->addr, want->port);
+		flows_frontend_changed(be, &key, false);
+	}
 	if (!dest)
 		return;
-	dest->fwd = want->fwd;
+	picture_dest_forward(svc, dest, &want->forward);
 	dest->weight = want->weight;
 	if (want->weight) {
 		if (dest->deadline_ms)
@@ -222,6 +232,8 @@ static void apply(struct backend *be, const struct kop *op, struct unit *unit)
 	case KT_ELEM:
 		apply_elem(be, op);
 		break;
+	case KT_FLOW: /* never lowered: flows.c sends these itself */
+		break;
 	}
 }
 
@@ -240,6 +252,7 @@ static bool result_is_done(const struct kop *op)
 	case KT_BINDING:
 		return op->result == (del ? -ESRCH : -EEXIST);
 	case KT_ELEM:
+	case KT_FLOW:
 		return del && op->result == -ENOENT;
 	}
 	return false;
@@ -448,6 +461,8 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 	struct phase_ops *list = &be->plan.phase[phase];
 	bool transaction = phase == PH_ELEM_ADD || phase == PH_ENTER || phase == PH_LEAVE ||
 			   phase == PH_ELEM_DEL;
+	uint64_t start_us, done_us;
+	void *heap = heap_populate(NULL);
 	size_t at = 0;
 
 	if (phase == PH_ENTER)
@@ -455,9 +470,8 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 	drop_blocked(list);
 	if (phase == PH_SERVER && list->n)
 		note_ahead(be, list);
-	while (at < list->n) {
+	for (start_us = list->n ? engine_clock_us() : 0; at < list->n; start_us = done_us) {
 		size_t n = list->n - at;
-		uint64_t start_us = engine_clock_us();
 
 		if (!transaction && n > be->chunk)
 			n = be->chunk;
@@ -466,9 +480,12 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 			return;
 		}
 		be->kernel.ops->submit(be->kernel.ctx, list->ops + at, n);
+		be->counters.kernel_us += engine_clock_us() - start_us;
 		settle(be, list, at, at + n);
+		heap = heap_populate(heap);
+		done_us = engine_clock_us();
 		at += n;
-		if (engine_clock_us() - start_us > 4000)
+		if (done_us - start_us > 4000)
 			be->chunk = be->chunk / 2 > CHUNK_MIN ? be->chunk / 2 : CHUNK_MIN;
 		else if (!transaction && n == be->chunk && be->chunk < CHUNK_MAX)
 			be->chunk *= 2;
@@ -507,11 +524,39 @@ static void refuse_foreign(struct unit *unit)
 	unit_fail(unit, R_REFUSED, reason);
 }
 
+static bool is_gateway(const struct backend *be, const struct ip_addr *vip)
+{
+	for (size_t i = 0; i < be->n_gateways; i++)
+		if (addr_equal(&be->gateways[i], vip))
+			return true;
+	return false;
+}
+
+/* Addresses that must stay others'. */
+static const char *forbidden(const struct backend *be, const struct fe_key *key)
+{
+	if (key->scope != SCOPE_VIP)
+		return NULL;
+	if (engine_is_excluded(be, &key->vip))
+		return "is in --ipvs-exclude-cidrs";
+	if (is_gateway(be, &key->vip))
+		return "is a gateway of this node: taking it would cut the node off";
+	return NULL;
+}
+
 static bool can_be_done(struct backend *be, const struct frontend *fe, struct unit *unit)
 {
 	const struct rules *rules = &be->rules[engine_family_index(unit->key.vip.family)];
 	const struct pic_service *svc = picture_service(&be->pic, &unit->key);
 
+	if (fe && forbidden(be, &unit->key)) {
+		char vip[ADDR_TEXT_MAX], reason[160];
+
+		snprintf(reason, sizeof(reason), "%s %s", addr_format(&unit->key.vip, vip),
+			 forbidden(be, &unit->key));
+		unit_fail(unit, R_REFUSED, reason);
+		return false;
+	}
 	if (fe && rules->state == RULES_FAILED && !(svc && (svc->elems & EL_SERVICE))) {
 		unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
 		return false;
@@ -698,10 +743,13 @@ static int build(struct backend *be, const struct model *model, size_t max_ops, 
 
 	plan_reset(&be->plan);
 	be->n_slice = 0;
-	while (be->plan.n < max_ops && budget_left(&budget) && (unit = engine_pop(be)))
-		if (add_unit(be, &low, unit) < 0)
+	while (be->plan.n < max_ops && budget_left(&budget) && (unit = engine_pop(be))) {
+		if (!be->model_whole && !model_find(model, &unit->key))
+			engine_put_off(be, unit);
+		else if (add_unit(be, &low, unit) < 0)
 			return -ENOMEM;
-	if (engine_now_ms(be) >= be->aux_retry_ms)
+	}
+	if (be->model_whole && low.now_ms >= be->aux_retry_ms)
 		add_repairs(be, &low);
 	return 0;
 }
@@ -751,6 +799,7 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 	}
 	if (build(be, model, be->slice_ops, budget_us / 2) < 0)
 		return 1;
+	be->counters.lower_us += engine_clock_us() - start_us;
 	for (int phase = 0; phase < PH_COUNT; phase++)
 		run_phase(be, (enum phase)phase, start_us + budget_us);
 	for (size_t i = 0; i < be->n_slice; i++)
@@ -758,18 +807,63 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 	flush_ledger(be);
 	ledger_upkeep(be);
 	adapt(be, engine_clock_us() - start_us, budget_us);
-	return be->queue || (be->aux_retry_ms <= engine_now_ms(be) &&
-			     (be->pic.dirty_bindings || be->pic.dirty_addrs));
+	return be->queue || (be->model_whole && (be->pic.dirty_bindings || be->pic.dirty_addrs) &&
+			     be->aux_retry_ms <= engine_now_ms(be));
+}
+
+static void print_rules(const struct backend *be, FILE *out)
+{
+	char text[PREFIX_TEXT_MAX];
+
+	for (int i = 0; i < 2; i++) {
+		const struct rules *rules = &be->rules[i];
+		const char *separator = " local_nets=";
+
+		if (!rules->used || rules->state == RULES_READY)
+			continue;
+		fprintf(out, "load table %s " HELPER_TABLE,
+			rules->family == AF_INET ? "ip" : "ip6");
+		for (size_t n = 0; n < be->config.n_local_nets; n++) {
+			const struct ip_prefix *net = &be->config.local_nets[n];
+
+			if (net->addr.family != rules->family)
+				continue;
+			fprintf(out, "%s%s", separator, prefix_format(net, text));
+			separator = ",";
+		}
+		fputc('\n', out);
+	}
+}
+
+/* Every frontend of an address asks for its binding and its element in `vips`, so that it knows
+ * what became of them; the first has made them for all. */
+static bool made_before(struct backend *be, const struct kop *op)
+{
+	bool elem = op->table == KT_ELEM && op->elem.set == KSET_VIPS, before, *printed;
+	struct ip_addr vip = elem ? addr_make(op->elem.family, op->elem.key) : op->binding.vip;
+	struct pic_binding *binding =
+		elem || op->table == KT_BINDING ? picture_binding(&be->pic, &vip) : NULL;
+
+	if (!binding)
+		return false;
+	printed = elem ? &binding->elem_printed : &binding->printed;
+	before = *printed;
+	*printed = true;
+	return before;
 }
 
 int slice_print(struct backend *be, const struct model *model, FILE *out)
 {
 	int rc = build(be, model, SIZE_MAX, UINT64_MAX);
 
+	if (rc == 0)
+		print_rules(be, out);
 	for (int phase = 0; rc == 0 && phase < PH_COUNT; phase++) {
 		const struct phase_ops *list = &be->plan.phase[phase];
 
 		for (size_t i = 0; i < list->n; i++) {
+			if (made_before(be, &list->ops[i]))
+				continue;
 			kop_print(&list->ops[i], out);
 			fputc('\n', out);
 		}

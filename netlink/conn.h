@@ -18,18 +18,22 @@ struct nl_conn {
 	int protocol;
 	uint16_t family_type;          /* of the bound generic netlink family */
 	struct nl_sock *change, *dump; /* libnl's sockets; a reader's are one */
+	const struct nl_wire *wire;    /* instead of sockets, or NULL */
+	void *wire_ctx;
 	uint32_t seq;
 	uint32_t dump_seq;
 	bool dump_open;
 	struct nl_counters counters;
-	uint8_t rx[CONN_RX_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	uint8_t *rx;   /* the datagram received last: one of the two below */
+	ssize_t ahead; /* length or -errno of what was read ahead into the other; 0: nothing */
+	uint8_t room[2][CONN_RX_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
 };
 
 /* One datagram from the kernel into conn->rx without waiting: its length, 0 for one that is not
  * the kernel's, or -errno (-EAGAIN: nothing there; -EMSGSIZE: it is cut). */
 ssize_t conn_receive(struct nl_conn *conn, struct nl_sock *sock);
 /* Sends bytes as they are. 0 or -errno. */
-int conn_send(struct nl_sock *sock, const void *data, size_t len);
+int conn_send(struct nl_conn *conn, struct nl_sock *sock, const void *data, size_t len);
 /* A connected libnl socket with our buffer sizes. */
 int conn_socket(int protocol, struct nl_sock **ret_sock, struct err *err);
 

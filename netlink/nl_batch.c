@@ -3,22 +3,23 @@
  *
  * The kernel works a datagram off in order inside sendmsg(), answers each failing message with its
  * sequence number, and a successful one only if asked to: so one ACK, on the last, tells that all
- * is through, and no answer means success. Each message is built by libnl and copied behind the
- * last. */
+ * is through, and no answer means success. Messages are put together in place, byte by byte what
+ * libnl's nla_put() and its kin make: those cost more than the kernel needs to do what the message
+ * says, ten times as much with the copying. */
 #include <errno.h>
 #include <string.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <netlink/attr.h>
-#include <netlink/msg.h>
 
 #include "conn.h"
 
 struct nl_batch {
 	struct nl_conn *conn;
-	struct nl_msg *msg; /* being built; its memory serves all */
-	bool failed;        /* a put did not fit */
+	bool failed; /* a put of the message in the making did not fit... */
+	bool broken; /* ...and never will */
 	size_t len, count;
-	uint8_t *data; /* NL_BATCH_BYTES */
+	size_t message_len; /* of the message in the making, behind `len` */
+	uint8_t *data;      /* NL_BATCH_BYTES */
 };
 
 struct nl_batch *nl_batch_new(struct nl_conn *conn)
@@ -29,8 +30,7 @@ struct nl_batch *nl_batch_new(struct nl_conn *conn)
 		return NULL;
 	batch->conn = conn;
 	batch->data = malloc(NL_BATCH_BYTES);
-	batch->msg = nlmsg_alloc_size(NL_BATCH_BYTES);
-	if (!batch->data || !batch->msg) {
+	if (!batch->data) {
 		nl_batch_free(batch);
 		return NULL;
 	}
@@ -41,7 +41,6 @@ void nl_batch_free(struct nl_batch *batch)
 {
 	if (!batch)
 		return;
-	nlmsg_free(batch->msg);
 	free(batch->data);
 	free(batch);
 }
@@ -53,47 +52,82 @@ struct nl_conn *batch_conn(const struct nl_batch *batch)
 
 void nl_batch_reset(struct nl_batch *batch)
 {
-	batch->len = batch->count = 0;
-	batch->failed = false;
+	batch->len = batch->count = batch->message_len = 0;
+	batch->failed = batch->broken = false;
+}
+
+/* The next `bytes` of the message, a multiple of 4; NULL if they do not fit. */
+static inline uint8_t *reserve(struct nl_batch *batch, size_t bytes)
+{
+	uint8_t *at = batch->data + batch->len + batch->message_len;
+
+	batch->failed |= bytes > NL_BATCH_BYTES - batch->len - batch->message_len;
+	if (batch->failed)
+		return NULL;
+	batch->message_len += bytes;
+	return at;
 }
 
 int nl_batch_begin(struct nl_batch *batch, uint16_t type, uint16_t flags, const void *header,
 		   size_t header_len)
 {
-	struct nlmsghdr *head = nlmsg_hdr(batch->msg);
+	struct nlmsghdr head = {
+		.nlmsg_type = type == NL_TYPE_FAMILY ? batch->conn->family_type : type,
+		.nlmsg_flags = flags | NLM_F_REQUEST,
+	};
+	uint8_t *at;
 
-	head->nlmsg_len = NLMSG_HDRLEN;
-	head->nlmsg_type = type == NL_TYPE_FAMILY ? batch->conn->family_type : type;
-	head->nlmsg_flags = flags | NLM_F_REQUEST;
-	head->nlmsg_pid = 0;
-	batch->failed =
-		nlmsg_append(batch->msg, (void *)(uintptr_t)header, header_len, NLMSG_ALIGNTO) < 0;
-	return batch->failed ? -ENOMEM : 0;
+	batch->message_len = 0;
+	batch->failed = batch->broken = false;
+	at = reserve(batch, NLMSG_HDRLEN + NLMSG_ALIGN(header_len));
+	if (!at)
+		return 0; /* told at the end */
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + NLMSG_HDRLEN, header, header_len);
+	memset(at + NLMSG_HDRLEN + header_len, 0, NLMSG_ALIGN(header_len) - header_len);
+	return 0;
+}
+
+static inline void put(struct nl_batch *batch, uint16_t attr, const void *data, size_t len)
+{
+	struct nlattr head = {.nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = attr};
+	uint8_t *at = reserve(batch, NLA_HDRLEN + NLA_ALIGN(len));
+
+	if (!at)
+		return;
+	memcpy(at, &head, sizeof(head));
+	memcpy(at + NLA_HDRLEN, data, len);
+	memset(at + NLA_HDRLEN + len, 0, NLA_ALIGN(len) - len);
 }
 
 void nl_put(struct nl_batch *batch, uint16_t attr, const void *data, size_t len)
 {
-	batch->failed |= nla_put(batch->msg, attr, (int)len, data) < 0;
+	if (len > UINT16_MAX - NLA_HDRLEN)
+		batch->failed = batch->broken = true;
+	else if (len)
+		put(batch, attr, data, len);
+	else
+		put(batch, attr, "", 0);
 }
 
 void nl_put_u8(struct nl_batch *batch, uint16_t attr, uint8_t value)
 {
-	nl_put(batch, attr, &value, sizeof(value));
+	put(batch, attr, &value, sizeof(value));
 }
 
 void nl_put_u16(struct nl_batch *batch, uint16_t attr, uint16_t value)
 {
-	nl_put(batch, attr, &value, sizeof(value));
+	put(batch, attr, &value, sizeof(value));
 }
 
 void nl_put_u32(struct nl_batch *batch, uint16_t attr, uint32_t value)
 {
-	nl_put(batch, attr, &value, sizeof(value));
+	put(batch, attr, &value, sizeof(value));
 }
 
 void nl_put_u64(struct nl_batch *batch, uint16_t attr, uint64_t value)
 {
-	nl_put(batch, attr, &value, sizeof(value));
+	put(batch, attr, &value, sizeof(value));
 }
 
 void nl_put_string(struct nl_batch *batch, uint16_t attr, const char *text)
@@ -103,29 +137,39 @@ void nl_put_string(struct nl_batch *batch, uint16_t attr, const char *text)
 
 struct nlattr *nl_nest_begin(struct nl_batch *batch, uint16_t attr)
 {
-	struct nlattr *nest = nla_nest_start(batch->msg, attr | NLA_F_NESTED);
+	struct nlattr head = {.nla_len = NLA_HDRLEN, .nla_type = attr | NLA_F_NESTED};
+	uint8_t *at = reserve(batch, NLA_HDRLEN);
 
-	batch->failed |= !nest;
-	return nest;
+	if (at)
+		memcpy(at, &head, sizeof(head));
+	return (struct nlattr *)(void *)at;
 }
 
+/* A nest with nothing in it is left out. */
 void nl_nest_end(struct nl_batch *batch, struct nlattr *nest)
 {
-	if (nest)
-		batch->failed |= nla_nest_end(batch->msg, nest) < 0;
+	const uint8_t *end = batch->data + batch->len + batch->message_len;
+	size_t len = nest ? (size_t)(end - (const uint8_t *)nest) : 0;
+
+	if (!nest)
+		return;
+	if (len == NLA_HDRLEN)
+		batch->message_len -= NLA_HDRLEN;
+	else if (len > UINT16_MAX)
+		batch->failed = batch->broken = true;
+	else
+		nest->nla_len = (uint16_t)len;
 }
 
 int nl_batch_end(struct nl_batch *batch)
 {
-	const struct nlmsghdr *head = nlmsg_hdr(batch->msg);
-	size_t len = NLMSG_ALIGN(head->nlmsg_len);
+	uint32_t len = (uint32_t)batch->message_len;
+	struct nlmsghdr *head = (struct nlmsghdr *)(void *)(batch->data + batch->len);
 
+	batch->message_len = 0;
 	if (batch->failed)
-		return -ENOMEM;
-	if (batch->len + len > NL_BATCH_BYTES)
-		return -ENOSPC;
-	memcpy(batch->data + batch->len, head, head->nlmsg_len);
-	memset(batch->data + batch->len + head->nlmsg_len, 0, len - head->nlmsg_len);
+		return batch->broken || !batch->count ? -ENOMEM : -ENOSPC;
+	head->nlmsg_len = len;
 	batch->len += len;
 	return (int)batch->count++;
 }
@@ -204,7 +248,7 @@ int nl_batch_send(struct nl_batch *batch, int *ret_results)
 	conn->seq += (uint32_t)batch->count;
 	conn->counters.sends++;
 	conn->counters.messages += batch->count;
-	rc = conn_send(conn->change, batch->data, batch->len);
+	rc = conn_send(conn, conn->change, batch->data, batch->len);
 	while (rc == 0 && !through) {
 		ssize_t n = conn_receive(conn, conn->change);
 
@@ -237,7 +281,7 @@ int nl_batch_get(struct nl_batch *batch, nl_msg_fn fn, void *arg)
 	request->nlmsg_seq = ++conn->seq;
 	request->nlmsg_flags |= NLM_F_ACK;
 	conn->counters.dumps++;
-	rc = conn_send(conn->change, batch->data, batch->len);
+	rc = conn_send(conn, conn->change, batch->data, batch->len);
 	nl_batch_reset(batch);
 	while (rc == 0) {
 		const struct nlmsghdr *msg = NULL;

@@ -50,6 +50,7 @@ static int open_sockets(int protocol, bool two, struct nl_conn **ret_conn, struc
 	if (!conn)
 		return err_set(err, -ENOMEM, "no memory for a netlink connection");
 	conn->protocol = protocol;
+	conn->rx = conn->room[0];
 	rc = conn_socket(protocol, &conn->change, err);
 	conn->dump = conn->change;
 	if (rc == 0 && two) {
@@ -72,6 +73,19 @@ int nl_conn_open(int protocol, struct nl_conn **ret_conn, struct err *err)
 int nl_conn_open_reader(int protocol, struct nl_conn **ret_conn, struct err *err)
 {
 	return open_sockets(protocol, false, ret_conn, err);
+}
+
+int nl_conn_open_wire(const struct nl_wire *wire, void *ctx, struct nl_conn **ret_conn)
+{
+	struct nl_conn *conn = calloc(1, sizeof(*conn));
+
+	if (!conn)
+		return -ENOMEM;
+	conn->rx = conn->room[0];
+	conn->wire = wire;
+	conn->wire_ctx = ctx;
+	*ret_conn = conn;
+	return 0;
 }
 
 void nl_conn_close(struct nl_conn *conn)
@@ -132,11 +146,13 @@ void nl_conn_counters(const struct nl_conn *conn, struct nl_counters *ret_counte
 	*ret_counters = conn->counters;
 }
 
-int conn_send(struct nl_sock *sock, const void *data, size_t len)
+int conn_send(struct nl_conn *conn, struct nl_sock *sock, const void *data, size_t len)
 {
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
 	ssize_t n;
 
+	if (conn->wire)
+		return conn->wire->send(conn->wire_ctx, data, len);
 	do {
 		n = sendto(nl_socket_get_fd(sock), data, len, 0, (struct sockaddr *)&kernel,
 			   sizeof(kernel));
@@ -144,22 +160,48 @@ int conn_send(struct nl_sock *sock, const void *data, size_t len)
 	return n < 0 ? -errno : 0;
 }
 
+/* How much was received, as conn_receive tells it. */
+static ssize_t received(const struct msghdr *msg, unsigned len)
+{
+	const struct sockaddr_nl *from = msg->msg_name;
+
+	if (from->nl_pid != 0)
+		return 0;
+	return msg->msg_flags & MSG_TRUNC ? -EMSGSIZE : (ssize_t)len;
+}
+
+/* A dump's end mark is a datagram of its own, there as soon as the one before it is read: a reader
+ * takes both with one system call. */
 ssize_t conn_receive(struct nl_conn *conn, struct nl_sock *sock)
 {
-	struct sockaddr_nl from;
-	struct iovec iov = {conn->rx, sizeof(conn->rx)};
-	struct msghdr msg = {
-		.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
+	uint8_t *other = conn->room[conn->rx == conn->room[0]];
+	struct sockaddr_nl from[2];
+	struct iovec iov[] = {{conn->rx, CONN_RX_BYTES}, {other, CONN_RX_BYTES}};
+	struct mmsghdr msgs[2] = {0};
+	ssize_t ahead = conn->ahead;
+	int n;
 
+	if (conn->wire)
+		return conn->wire->receive(conn->wire_ctx, conn->rx, CONN_RX_BYTES);
+	if (ahead) {
+		conn->ahead = 0;
+		conn->rx = other;
+		return ahead;
+	}
+	for (int i = 0; i < 2; i++)
+		msgs[i].msg_hdr = (struct msghdr){.msg_name = &from[i],
+						  .msg_namelen = sizeof(from[i]),
+						  .msg_iov = &iov[i],
+						  .msg_iovlen = 1};
 	do {
-		n = recvmsg(nl_socket_get_fd(sock), &msg, MSG_DONTWAIT);
+		n = recvmmsg(nl_socket_get_fd(sock), msgs, conn->dump == conn->change ? 2 : 1,
+			     MSG_DONTWAIT, NULL);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (from.nl_pid != 0)
-		return 0;
-	return msg.msg_flags & MSG_TRUNC ? -EMSGSIZE : n;
+	if (n == 2)
+		conn->ahead = received(&msgs[1].msg_hdr, msgs[1].msg_len);
+	return received(&msgs[0].msg_hdr, msgs[0].msg_len);
 }
 
 const struct nlmsghdr *conn_next_message(const uint8_t *data, size_t len,

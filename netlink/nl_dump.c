@@ -17,7 +17,7 @@ int nl_dump_start(struct nl_batch *batch)
 	request->nlmsg_seq = conn->dump_seq = ++conn->seq;
 	request->nlmsg_flags |= NLM_F_DUMP;
 	conn->counters.dumps++;
-	rc = conn_send(conn->dump, request, request->nlmsg_len);
+	rc = conn_send(conn, conn->dump, request, request->nlmsg_len);
 	nl_batch_reset(batch);
 	conn->dump_open = rc == 0;
 	return rc;

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "heap.h"
 #include "util.h"
 
 int util_grow(void **items, size_t *cap, size_t need, size_t size)
@@ -43,10 +44,14 @@ static uint64_t monotonic_us(void)
 
 struct budget budget_start(uint64_t us)
 {
-	return (struct budget){.end_us = us > UINT64_MAX / 2 ? UINT64_MAX : monotonic_us() + us};
+	return (struct budget){.end_us = us > UINT64_MAX / 2 ? UINT64_MAX : monotonic_us() + us,
+			       .heap = heap_populate(NULL)};
 }
 
 bool budget_left(struct budget *budget)
 {
-	return budget->steps++ % BUDGET_STEPS || monotonic_us() < budget->end_us;
+	if (budget->steps++ % BUDGET_STEPS)
+		return true;
+	budget->heap = heap_populate(budget->heap);
+	return monotonic_us() < budget->end_us;
 }

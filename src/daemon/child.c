@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See child.h. A child is over when it has exited and both its outputs are closed. */
+/* See child.h. A child is over when it has exited and both its outputs are closed.
+ *
+ * Started by posix_spawn, not uv_spawn: that forks, which copies the page tables of a daemon with
+ * all its objects in memory, and afterwards every page it writes to faults once more. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "daemon/child.h"
 
 enum { PIPE_IN, PIPE_OUT, PIPE_ERR, PIPE_COUNT };
 
 struct child {
-	uv_process_t process;
+	pid_t pid;
+	uv_signal_t ended; /* SIGCHLD */
 	uv_pipe_t pipes[PIPE_COUNT];
 	uv_timer_t timer;
 	uv_write_t write;
@@ -78,17 +86,22 @@ static void finish_if_over(struct child *child)
 {
 	if (!child->exited || child->open_outputs)
 		return;
-	close_handle((uv_handle_t *)&child->process);
+	close_handle((uv_handle_t *)&child->ended);
 	close_handle((uv_handle_t *)&child->timer);
 	for (int i = 0; i < PIPE_COUNT; i++)
 		close_handle((uv_handle_t *)&child->pipes[i]);
 }
 
-static void on_exit_status(uv_process_t *process, int64_t status, int signal)
+/* Some child has ended: this one? */
+static void on_sigchld(uv_signal_t *handle, int number)
 {
-	struct child *child = process->data;
+	struct child *child = handle->data;
+	int status;
 
-	child->status = signal ? 128 + signal : (int)status;
+	(void)number;
+	if (child->exited || waitpid(child->pid, &status, WNOHANG) != child->pid)
+		return;
+	child->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	child->exited = true;
 	finish_if_over(child);
 }
@@ -99,7 +112,7 @@ static void on_deadline(uv_timer_t *timer)
 
 	child->timed_out = true;
 	if (!child->exited)
-		uv_process_kill(&child->process, SIGKILL);
+		kill(child->pid, SIGKILL);
 	child->open_outputs = 0; /* a grandchild may hold them open */
 	finish_if_over(child);
 }
@@ -147,30 +160,75 @@ static void on_written(uv_write_t *write, int status)
 	close_handle((uv_handle_t *)&child->pipes[PIPE_IN]);
 }
 
-static int spawn(uv_loop_t *loop, struct child *child, const char *const argv[])
+static void init_handles(uv_loop_t *loop, struct child *child)
 {
-	uv_stdio_container_t stdio[PIPE_COUNT];
-	uv_process_options_t options = {
-		.exit_cb = on_exit_status,
-		.file = argv[0],
-		.args = (char **)(uintptr_t)argv,
-		.stdio_count = PIPE_COUNT,
-		.stdio = stdio,
-	};
-
 	for (int i = 0; i < PIPE_COUNT; i++) {
 		uv_pipe_init(loop, &child->pipes[i], 0);
 		child->pipes[i].data = child;
-		stdio[i].flags =
-			UV_CREATE_PIPE | (i == PIPE_IN ? UV_READABLE_PIPE : UV_WRITABLE_PIPE);
-		stdio[i].data.stream = (uv_stream_t *)&child->pipes[i];
 	}
 	uv_timer_init(loop, &child->timer);
-	child->timer.data = child;
-	child->process.data = child;
-	child->write.data = child;
+	uv_signal_init(loop, &child->ended);
+	child->timer.data = child->ended.data = child->write.data = child;
 	child->open_handles = PIPE_COUNT + 2;
-	return uv_spawn(loop, &child->process, &options);
+}
+
+/* A pipe of which the loop has one end; *ret_fd is the child's. Both are closed by exec. */
+static int open_pipe(struct child *child, int i, int *ret_fd)
+{
+	int fds[2], ours = i == PIPE_IN;
+	int rc = pipe2(fds, O_CLOEXEC) < 0 ? -errno : 0;
+
+	if (rc < 0)
+		return rc;
+	*ret_fd = fds[!ours];
+	rc = uv_pipe_open(&child->pipes[i], fds[ours]);
+	if (rc < 0)
+		close(fds[ours]);
+	return rc;
+}
+
+/* With the signals as a program expects them: none blocked, and writing into a pipe that nobody
+ * reads ends it. */
+static int spawn_with(struct child *child, const char *const argv[], const int fds[PIPE_COUNT])
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	sigset_t none, defaults;
+	int rc = 0;
+
+	sigemptyset(&none);
+	sigemptyset(&defaults);
+	sigaddset(&defaults, SIGPIPE);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &defaults);
+	for (int i = 0; i < PIPE_COUNT && rc == 0; i++)
+		rc = posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+	if (rc == 0)
+		rc = posix_spawnp(&child->pid, argv[0], &actions, &attributes,
+				  (char **)(uintptr_t)argv, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&actions);
+	return -rc;
+}
+
+static int spawn(uv_loop_t *loop, struct child *child, const char *const argv[])
+{
+	int fds[PIPE_COUNT] = {-1, -1, -1}, rc = 0;
+
+	init_handles(loop, child);
+	for (int i = 0; i < PIPE_COUNT && rc == 0; i++)
+		rc = open_pipe(child, i, &fds[i]);
+	if (rc == 0)
+		rc = uv_signal_start(&child->ended, on_sigchld, SIGCHLD);
+	if (rc == 0)
+		rc = spawn_with(child, argv, fds);
+	for (int i = 0; i < PIPE_COUNT; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return rc;
 }
 
 int child_run(uv_loop_t *loop, const char *const argv[], const char *input, size_t input_len,

@@ -3,7 +3,6 @@
  * sync, which does the rest. */
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "daemon/options.h"
 #include "daemon/sync.h"
+#include "heap.h"
 #include "log.h"
 
 /* Two daemons in one network namespace would undo each other's work. The lock goes with the
@@ -53,40 +53,44 @@ static void widen_path(void)
 		setenv("PATH", path, 1);
 }
 
-/* One heap for all threads, grown in steps of a megabyte: objects are made on a worker thread and
- * live on the loop's, and heaps of threads grow a page at a time (5,000 mprotect calls for 10,000
- * Services) and are never given back. */
-static void set_up_heap(void)
+static int cannot_start(const struct err *err)
 {
-	mallopt(M_ARENA_MAX, 1);
-	mallopt(M_TOP_PAD, 1 << 20);
-	mallopt(M_TRIM_THRESHOLD, 4 << 20);
+	char text[2 * sizeof(err->text)];
+
+	log_error("cannot start", "error=%s", log_quote(err->text, text, sizeof(text)));
+	return 1;
+}
+
+static int run_loop(const struct options *options)
+{
+	struct err err = {0};
+	struct sync *sync;
+	uv_loop_t loop;
+	int exit_code;
+
+	uv_loop_init(&loop);
+	if (sync_open(&loop, options, &sync, &err) < 0) {
+		exit_code = cannot_start(&err);
+	} else {
+		exit_code = sync_run(sync);
+		sync_close(sync);
+	}
+	uv_loop_close(&loop);
+	return exit_code;
 }
 
 static int run(const struct options *options)
 {
 	struct err err = {0};
-	struct sync *sync;
-	uv_loop_t loop;
-	int lock = -1, exit_code;
+	int lock, exit_code;
 
-	if (!options->print) {
-		lock = lock_run_dir(options->run_dir, &err);
-		if (lock < 0) {
-			log_error("cannot start", "error=\"%s\"", err.text);
-			return 1;
-		}
-	}
-	uv_loop_init(&loop);
-	if (sync_open(&loop, options, &sync, &err) < 0) {
-		log_error("cannot start", "error=\"%s\"", err.text);
-		return 1;
-	}
-	exit_code = sync_run(sync);
-	sync_close(sync);
-	uv_loop_close(&loop);
-	if (lock >= 0)
-		close(lock);
+	if (options->print)
+		return run_loop(options);
+	lock = lock_run_dir(options->run_dir, &err);
+	if (lock < 0)
+		return cannot_start(&err);
+	exit_code = run_loop(options);
+	close(lock);
 	return exit_code;
 }
 
@@ -109,7 +113,7 @@ int main(int argc, char **argv)
 	}
 	log_set_level(options.verbosity > 0 ? LOG_DEBUG : options.verbosity ? LOG_WARN : LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
-	set_up_heap();
+	heap_set_up();
 	widen_path();
 	return run(&options);
 }

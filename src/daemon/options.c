@@ -95,6 +95,77 @@ static int take_cluster_cidr(struct options *options, const char *value, struct 
 			     &options->n_cluster_nets, err);
 }
 
+static int take_detect_local(struct options *options, const char *value, struct err *err)
+{
+	static const char *const names[] = {[LOCAL_CLUSTER_CIDR] = "ClusterCIDR",
+					    [LOCAL_NODE_CIDR] = "NodeCIDR",
+					    [LOCAL_BRIDGE] = "BridgeInterface",
+					    [LOCAL_PREFIX] = "InterfaceNamePrefix"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (strcmp(names[i], value) != 0)
+			continue;
+		options->detect_local = (enum detect_local)i;
+		return 0;
+	}
+	return err_set(err, -EINVAL,
+		       "must be ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix, is "
+		       "\"%s\"",
+		       value);
+}
+
+/* Letters that a name of an interface cannot have, or that nft would read as more than a name. */
+static int take_interface(char ret_name[16], size_t max, const char *value, struct err *err)
+{
+	if (!*value || strlen(value) > max || strpbrk(value, " \t\n/\"\\*;{}"))
+		return err_set(err, -EINVAL, "must be a name of at most %zu letters, is \"%s\"",
+			       max, value);
+	snprintf(ret_name, 16, "%s", value);
+	return 0;
+}
+
+static int take_bridge(struct options *options, const char *value, struct err *err)
+{
+	return take_interface(options->bridge, 15, value, err);
+}
+
+static int take_interface_prefix(struct options *options, const char *value, struct err *err)
+{
+	return take_interface(options->interface_prefix, 14, value, err);
+}
+
+static int take_nodeport_addresses(struct options *options, const char *value, struct err *err)
+{
+	options->nodeport_primary = strcmp(value, "primary") == 0;
+	options->n_nodeport_nets = 0;
+	if (!*value || options->nodeport_primary)
+		return 0;
+	return take_prefixes(value, options->nodeport_nets, OPTIONS_NETS_MAX,
+			     &options->n_nodeport_nets, err);
+}
+
+static int take_exclude(struct options *options, const char *value, struct err *err)
+{
+	if (!*value)
+		return 0;
+	return take_prefixes(value, options->exclude_nets, OPTIONS_NETS_MAX,
+			     &options->n_exclude_nets, err);
+}
+
+static int take_masquerade_all(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->masquerade_all = true;
+	return 0;
+}
+
+static int take_strict_arp(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->strict_arp = true;
+	return 0;
+}
+
 static int take_service_range(struct options *options, const char *value, struct err *err)
 {
 	size_t n;
@@ -185,6 +256,69 @@ static int take_audit(struct options *options, const char *value, struct err *er
 	return take_duration(&options->audit_ms, 50, value, err);
 }
 
+static int take_tcp(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->tcp_ms, 0, value, err);
+}
+
+static int take_tcp_fin(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->tcp_fin_ms, 0, value, err);
+}
+
+static int take_udp(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->udp_ms, 0, value, err);
+}
+
+static int take_entries(uint32_t *ret, const char *value, struct err *err)
+{
+	char *end;
+	long number = strtol(value, &end, 10);
+
+	if (end == value || *end || number < 0 || number > INT32_MAX)
+		return err_set(err, -EINVAL, "must be a number from 0 on, is \"%s\"", value);
+	*ret = (uint32_t)number;
+	return 0;
+}
+
+static int take_ct_max(struct options *options, const char *value, struct err *err)
+{
+	return take_entries(&options->conntrack.max_per_core, value, err);
+}
+
+static int take_ct_min(struct options *options, const char *value, struct err *err)
+{
+	return take_entries(&options->conntrack.min, value, err);
+}
+
+static int take_ct_established(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->conntrack.tcp_established_ms, 0, value, err);
+}
+
+static int take_ct_close_wait(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->conntrack.tcp_close_wait_ms, 0, value, err);
+}
+
+static int take_ct_udp(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->conntrack.udp_ms, 0, value, err);
+}
+
+static int take_ct_udp_stream(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->conntrack.udp_stream_ms, 0, value, err);
+}
+
+static int take_ct_liberal(struct options *options, const char *value, struct err *err)
+{
+	(void)value, (void)err;
+	options->conntrack.tcp_be_liberal = true;
+	return 0;
+}
+
 static int take_dir(const char **ret_dir, const char *value, struct err *err)
 {
 	if (!*value)
@@ -230,38 +364,47 @@ static int take_verbosity(struct options *options, const char *value, struct err
 	return 0;
 }
 
+/* A switch is on unless it is said to be false. */
+static bool is_on(const char *value)
+{
+	return strcmp(value, "false") != 0;
+}
+
 static int take_once(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->once = true;
+	(void)err;
+	options->once = is_on(value);
 	return 0;
 }
 
 static int take_dry_run(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->print = PRINT_PLAN;
+	(void)err;
+	if (is_on(value))
+		options->print = PRINT_PLAN;
+	else if (options->print == PRINT_PLAN)
+		options->print = PRINT_NONE;
 	return 0;
 }
 
 static int take_cleanup(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->cleanup = true;
+	(void)err;
+	options->cleanup = is_on(value);
 	return 0;
 }
 
 static int take_help(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->help = true;
+	(void)err;
+	options->help = is_on(value);
 	return 0;
 }
 
 static int take_version(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->version = true;
+	(void)err;
+	options->version = is_on(value);
 	return 0;
 }
 
@@ -284,6 +427,12 @@ static const struct flag flags[] = {
 	{NULL, "cluster-cidr", "NETS",
 	 "the pods' networks; clients from elsewhere are masqueraded, without it nobody is",
 	 take_cluster_cidr},
+	{NULL, "masquerade-all", NULL, "clients in the cluster are masqueraded, too",
+	 take_masquerade_all},
+	{NULL, "nodeport-addresses", "NETS",
+	 "node ports are found at the node's addresses in these networks; primary: at the Node "
+	 "object's alone (default: all addresses)",
+	 take_nodeport_addresses},
 	{NULL, "hostname-override", "NAME", "this node's name (default: the host's)",
 	 take_hostname},
 	{NULL, "drain-timeout", "TIME",
@@ -291,6 +440,36 @@ static const struct flag flags[] = {
 	{NULL, "audit-period", "TIME",
 	 "the kernel's state is compared with ours once in this time (default 30s)", take_audit},
 	{NULL, "run-dir", "DIR", "lock and ledger (default /run/vipd)", take_run_dir},
+	{"Who is in the cluster", "detect-local-mode", "MODE",
+	 "ClusterCIDR (default), NodeCIDR, BridgeInterface or InterfaceNamePrefix",
+	 take_detect_local},
+	{NULL, "pod-bridge-interface", "NAME", "the pods' bridge, for BridgeInterface",
+	 take_bridge},
+	{NULL, "pod-interface-name-prefix", "PREFIX",
+	 "how the pods' interfaces begin, for InterfaceNamePrefix", take_interface_prefix},
+	{"IPVS", "ipvs-strict-arp", NULL,
+	 "answer and announce ARP for addresses of the asked interface only (arp_ignore, "
+	 "arp_announce)",
+	 take_strict_arp},
+	{NULL, "ipvs-exclude-cidrs", "NETS",
+	 "virtual servers at these addresses are others', whatever they look like", take_exclude},
+	{NULL, "ipvs-tcp-timeout", "TIME", "idle TCP connections (0: as the kernel has it, 15m)",
+	 take_tcp},
+	{NULL, "ipvs-tcpfin-timeout", "TIME", "TCP connections after a FIN (0: 2m)", take_tcp_fin},
+	{NULL, "ipvs-udp-timeout", "TIME", "idle UDP flows (0: 5m)", take_udp},
+	{"Connection tracking", "conntrack-max-per-core", "N",
+	 "entries a CPU (default 32768); 0: left as it is", take_ct_max},
+	{NULL, "conntrack-min", "N", "at least so many entries (default 131072)", take_ct_min},
+	{NULL, "conntrack-tcp-timeout-established", "TIME", "default 24h; 0: left as it is",
+	 take_ct_established},
+	{NULL, "conntrack-tcp-timeout-close-wait", "TIME", "default 1h; 0: left as it is",
+	 take_ct_close_wait},
+	{NULL, "conntrack-tcp-be-liberal", NULL,
+	 "packets outside of the window are no reason to drop", take_ct_liberal},
+	{NULL, "conntrack-udp-timeout", "TIME", "unanswered flows; 0 (default): left as it is",
+	 take_ct_udp},
+	{NULL, "conntrack-udp-timeout-stream", "TIME", "answered flows; 0 (default): left as it is",
+	 take_ct_udp_stream},
 	{"One pass", "once", NULL, "program the kernel once and exit", take_once},
 	{NULL, "print", "STAGE",
 	 "print objects, model, actual or plan (sorted, stable), write nothing, exit", take_print},
@@ -338,7 +517,7 @@ static const struct flag *find_flag(const char *name, size_t len)
 static int parse_flag(int argc, char **argv, int *at, struct options *options, struct err *err)
 {
 	const char *arg = argv[*at];
-	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : 1);
+	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : *arg == '-');
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
 	const struct flag *flag;
@@ -355,9 +534,8 @@ static int parse_flag(int argc, char **argv, int *at, struct options *options, s
 			return err_set(err, -EINVAL, "--%s needs a value: --%s=%s", flag->name,
 				       flag->name, flag->value_name);
 		value = argv[++*at];
-	} else if (!flag->value_name && value && strcmp(value, "true") != 0) {
-		if (strcmp(value, "false") == 0)
-			return 0;
+	} else if (!flag->value_name && value && strcmp(value, "true") != 0 &&
+		   strcmp(value, "false") != 0) {
 		return err_set(err, -EINVAL, "--%s takes no value but true or false", flag->name);
 	}
 	if (flag->take(options, value ? value : "", err) < 0)
@@ -375,6 +553,13 @@ static int check(const struct options *options, struct err *err)
 		return err_set(err, -EINVAL,
 			       "nothing to do: name a folder with --manifests=DIR (see vipd "
 			       "--help)");
+	if (options->detect_local == LOCAL_BRIDGE && !*options->bridge)
+		return err_set(err, -EINVAL,
+			       "--detect-local-mode=BridgeInterface needs --pod-bridge-interface");
+	if (options->detect_local == LOCAL_PREFIX && !*options->interface_prefix)
+		return err_set(err, -EINVAL,
+			       "--detect-local-mode=InterfaceNamePrefix needs "
+			       "--pod-interface-name-prefix");
 	return 0;
 }
 
@@ -391,6 +576,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 		.audit_ms = 30 * 1000,
 		.state_dir = "/var/lib/vipd",
 		.run_dir = "/run/vipd",
+		.conntrack = conntrack_defaults(),
 	};
 	if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
 		snprintf(host, sizeof(host), "localhost");

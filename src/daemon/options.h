@@ -6,9 +6,13 @@
 #include <stdio.h>
 
 #include "addr.h"
+#include "daemon/conntrack.h"
 #include "err.h"
 
 #define OPTIONS_NETS_MAX 16 /* --cluster-cidr: one or two in any real cluster */
+
+/* Who is a client in the cluster (kube-proxy's detectLocalMode). */
+enum detect_local { LOCAL_CLUSTER_CIDR, LOCAL_NODE_CIDR, LOCAL_BRIDGE, LOCAL_PREFIX };
 
 enum print_stage { PRINT_NONE, PRINT_OBJECTS, PRINT_MODEL, PRINT_ACTUAL, PRINT_PLAN };
 
@@ -19,6 +23,17 @@ struct options {
 	char scheduler[16];
 	struct ip_prefix cluster_nets[OPTIONS_NETS_MAX];
 	size_t n_cluster_nets;
+	enum detect_local detect_local;
+	char bridge[16], interface_prefix[16]; /* names of network interfaces (IFNAMSIZ) */
+	bool masquerade_all;
+	struct ip_prefix nodeport_nets[OPTIONS_NETS_MAX];
+	size_t n_nodeport_nets;
+	bool nodeport_primary;
+	bool strict_arp;
+	struct ip_prefix exclude_nets[OPTIONS_NETS_MAX];
+	size_t n_exclude_nets;
+	uint64_t tcp_ms, tcp_fin_ms, udp_ms; /* IPVS; 0 = as the kernel has it */
+	struct conntrack_limits conntrack;
 	struct ip_prefix service_ranges[2]; /* at most one a family, in the order given */
 	struct port_range node_ports;       /* for Services that name no nodePort */
 	uint64_t drain_ms, audit_ms;

@@ -3,6 +3,7 @@
  * Service, then step until nothing is left; later passes the same with what changed. */
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -10,11 +11,14 @@
 
 #include "backend.h"
 #include "daemon/child.h"
+#include "daemon/conntrack.h"
 #include "daemon/health_http.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
+#include "heap.h"
 #include "log.h"
 #include "model/claims.h"
+#include "model/urgent.h"
 #include "source/manifest.h"
 
 #define MARK_MAX         1000 /* keys a turn */
@@ -35,7 +39,9 @@ struct sync {
 	struct health *health;
 	struct health_http *health_http; /* NULL: one pass only */
 	struct desired_config desired;
-	char *zone; /* of this node, for `desired` */
+	char *zone;                 /* of this node, for `desired` */
+	char interface_glob[20];    /* for be_config */
+	struct ip_prefix *pod_nets; /* of this node, with NodeCIDR */
 
 	const struct backend_ops *ops;
 	struct backend *be;
@@ -44,6 +50,8 @@ struct sync {
 
 	struct manifest_source *source;
 	bool source_complete, kernel_read, marked_all, announced, stopping;
+	bool urgent_begun;
+	size_t n_urgent; /* frontends on their way before all others; 0 = none, or they are there */
 	bool uncommitted; /* the source is in the middle of a change: nothing is computed from half
 			   */
 	bool backend_waits; /* for env.wake */
@@ -55,14 +63,16 @@ struct sync {
 
 	uv_idle_t work;   /* active while there is work; its empty twin makes the loop not block */
 	uv_timer_t timer; /* the backend's tick, retries of read */
-	uv_prepare_t before_poll;
 	uv_poll_t polls[4];
 	size_t n_polls;
 	uv_signal_t signals[4];
 	size_t n_signals;
 
 	uint64_t opened_ms, complete_ms, desired_us, kernel_us, read_us;
-	uint64_t turn_start_us, longest_turn_us;
+	struct turns {
+		uint64_t start_us, busy_us, longest_us;
+	} cpu_turns, wall_turns;
+	void *heap; /* see heap_populate() */
 	uint64_t once_deadline_ms;
 };
 
@@ -166,6 +176,25 @@ static void set_zone(struct sync *sync, const char *zone)
 	cache_mark_placed(sync->cache);
 }
 
+/* With NodeCIDR: who is in the cluster is this node's pods. */
+static void set_pod_nets(struct sync *sync, const struct node *node)
+{
+	struct ip_prefix *nets, *old = sync->pod_nets;
+
+	if (sync->options.detect_local != LOCAL_NODE_CIDR || !sync->be ||
+	    !sync->ops->set_local_nets)
+		return;
+	nets = calloc(node->n_pod_cidrs + 1, sizeof(*nets));
+	if (!nets)
+		return;
+	if (node->n_pod_cidrs)
+		memcpy(nets, node->pod_cidrs, node->n_pod_cidrs * sizeof(*nets));
+	sync->pod_nets = nets;
+	if (sync->ops->set_local_nets(sync->be, nets, node->n_pod_cidrs) < 0)
+		log_error("out of memory, the pods' networks are not known", "");
+	free(old);
+}
+
 static void own_node_changed(struct sync *sync, const struct node *node)
 {
 	struct ip_addr addrs[2] = {0};
@@ -179,6 +208,17 @@ static void own_node_changed(struct sync *sync, const struct node *node)
 	if (sync->be && sync->ops->set_node_addrs)
 		sync->ops->set_node_addrs(sync->be, addrs);
 	set_zone(sync, node->zone);
+	set_pod_nets(sync, node);
+}
+
+/* The pods' networks stay as they were: their Pods are not gone with the Node object. */
+static void own_node_gone(struct sync *sync)
+{
+	const struct ip_addr unknown[2] = {0};
+
+	if (sync->be && sync->ops->set_node_addrs)
+		sync->ops->set_node_addrs(sync->be, unknown);
+	set_zone(sync, NULL);
 }
 
 static void sink_put(void *ctx, union object *object)
@@ -198,6 +238,8 @@ static void sink_remove(void *ctx, enum obj_kind kind, const char *ns, const cha
 	struct sync *sync = ctx;
 
 	sync->uncommitted = true;
+	if (kind == OBJ_NODE && strcmp(name, sync->options.node_name) == 0)
+		own_node_gone(sync);
 	cache_remove(sync->cache, kind, ns, name);
 }
 
@@ -264,8 +306,7 @@ static int compute_service(struct sync *sync, const char *key)
 
 	if (rc == 0)
 		rc = desired_compute(&sync->desired, &inputs, &want);
-	free(inputs.pods);
-	free(inputs.pod_zones);
+	svc_inputs_done(&inputs);
 	if (rc < 0)
 		return rc;
 	status_set(sync->status, "service", key, want.note);
@@ -277,20 +318,24 @@ static int compute_service(struct sync *sync, const char *key)
 	return rc;
 }
 
+static void take_dirty(struct sync *sync)
+{
+	ssize_t n;
+
+	free(sync->dirty);
+	sync->dirty = NULL;
+	sync->next_dirty = sync->n_dirty = 0;
+	n = cache_take_dirty(sync->cache, &sync->dirty);
+	sync->n_dirty = n > 0 ? (size_t)n : 0;
+}
+
 static bool stage_desired(struct sync *sync)
 {
 	struct budget budget = budget_start(SYNC_SLICE_US);
 	uint64_t start_us = clock_us(CLOCK_MONOTONIC);
 
-	if (sync->next_dirty == sync->n_dirty && !sync->uncommitted) {
-		ssize_t n;
-
-		free(sync->dirty);
-		sync->dirty = NULL;
-		sync->next_dirty = sync->n_dirty = 0;
-		n = cache_take_dirty(sync->cache, &sync->dirty);
-		sync->n_dirty = n > 0 ? (size_t)n : 0;
-	}
+	if (sync->next_dirty == sync->n_dirty && !sync->uncommitted)
+		take_dirty(sync);
 	while (sync->next_dirty < sync->n_dirty && budget_left(&budget))
 		if (compute_service(sync, sync->dirty[sync->next_dirty++]) < 0)
 			log_error("out of memory, a Service is not computed", "");
@@ -310,6 +355,27 @@ static void take_changes(struct sync *sync)
 		log_error("out of memory, changes are late", "");
 	else
 		sync->n_changed = (size_t)n;
+}
+
+/* What everything else on the node waits for, the API server and DNS, does not wait until all
+ * Services are computed. */
+static bool begin_urgent(struct sync *sync)
+{
+	size_t n;
+
+	sync->urgent_begun = true;
+	take_dirty(sync);
+	n = urgent_first(sync->cache, sync->dirty, sync->n_dirty);
+	while (sync->next_dirty < n)
+		if (compute_service(sync, sync->dirty[sync->next_dirty++]) < 0)
+			log_error("out of memory, a Service is not computed", "");
+	take_changes(sync);
+	n = sync->n_changed;
+	if (n && sync->ops->mark(sync->be, sync->model, sync->changed, n) == 0) {
+		sync->next_changed = n;
+		sync->n_urgent = n;
+	}
+	return true;
 }
 
 /* The first time everything there is has changed; then what only the kernel has is marked, too. */
@@ -339,6 +405,16 @@ static bool stage_step(struct sync *sync)
 	sync->kernel_us += clock_us(CLOCK_MONOTONIC) - start_us;
 	sync->backend_waits = rc == -EAGAIN;
 	return rc > 0;
+}
+
+/* While the rest is being computed. */
+static void step_urgent(struct sync *sync)
+{
+	if (stage_step(sync) || sync->backend_waits)
+		return;
+	log_info("the API server and DNS are in the kernel", "frontends=%zu ms=%" PRIu64,
+		 sync->n_urgent, boottime_ms(NULL) - sync->complete_ms);
+	sync->n_urgent = 0;
 }
 
 static int print_stage(struct sync *sync)
@@ -464,6 +540,10 @@ static bool work_slice(struct sync *sync)
 		end_print(sync);
 		return false;
 	}
+	if (!sync->urgent_begun && sync->ops->steps_early && print == PRINT_NONE)
+		return begin_urgent(sync);
+	if (sync->n_urgent && !sync->backend_waits)
+		step_urgent(sync);
 	if (stage_desired(sync))
 		return true;
 	if (print == PRINT_MODEL) {
@@ -525,8 +605,12 @@ static void print_counters(struct sync *sync)
 	if (!out)
 		return;
 	sync->ops->print_counters(sync->be, out);
-	fprintf(out, "loop_longest_turn_us %" PRIu64 "\nnot_in_order %zu\n", sync->longest_turn_us,
-		status_count(sync->status));
+	fprintf(out,
+		"desired_us %" PRIu64 "\nloop_longest_turn_us %" PRIu64
+		"\nloop_longest_turn_wall_us %" PRIu64 "\nloop_busy_us %" PRIu64
+		"\nnot_in_order %zu\n",
+		sync->desired_us, sync->cpu_turns.longest_us, sync->wall_turns.longest_us,
+		sync->wall_turns.busy_us, status_count(sync->status));
 	if (fclose(out) != 0)
 		return;
 	for (char *p = text; *p; p++)
@@ -551,17 +635,42 @@ static void on_signal(uv_signal_t *handle, int number)
 	stop(sync, sync->options.once || sync->options.print ? EXIT_CANNOT : EXIT_DONE);
 }
 
-/* A turn of the loop is all it does between two waits. Its length is taken in the thread's CPU
- * time: libuv does not tell waiting from work in callbacks, and nothing here sleeps but the wait.
- */
-static void turn_ends(uv_prepare_t *prepare)
+static void turn_end(struct turns *turns, uint64_t now_us)
 {
-	struct sync *sync = prepare->data;
-	uint64_t now_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t took_us = now_us - turns->start_us;
 
-	if (now_us - sync->turn_start_us > sync->longest_turn_us && sync->turn_start_us)
-		sync->longest_turn_us = now_us - sync->turn_start_us;
-	sync->turn_start_us = now_us;
+	turns->start_us = now_us;
+	turns->busy_us += took_us;
+	if (took_us > turns->longest_us)
+		turns->longest_us = took_us;
+}
+
+/* Until something is ready or a timer is due. */
+static void wait_for_work(struct sync *sync)
+{
+	struct pollfd ready = {.fd = uv_backend_fd(sync->loop), .events = POLLIN};
+
+	if (!uv_backend_timeout(sync->loop))
+		return;
+	uv_update_time(sync->loop);
+	poll(&ready, 1, uv_backend_timeout(sync->loop));
+	sync->wall_turns.start_us = clock_us(CLOCK_MONOTONIC);
+}
+
+/* A turn of the loop is all it does between two waits. We wait ourselves, not within uv_run(), to
+ * tell the two apart. A turn's length is taken twice: in the thread's CPU time, for which we
+ * answer; and by the clock, which is what others see: on a busy machine it tells of that, too. */
+static void run_loop(struct sync *sync)
+{
+	sync->cpu_turns.start_us = clock_us(CLOCK_THREAD_CPUTIME_ID);
+	sync->wall_turns.start_us = clock_us(CLOCK_MONOTONIC);
+	while (!sync->stopping && uv_loop_alive(sync->loop)) {
+		wait_for_work(sync);
+		uv_run(sync->loop, UV_RUN_NOWAIT);
+		sync->heap = heap_populate(sync->heap);
+		turn_end(&sync->cpu_turns, clock_us(CLOCK_THREAD_CPUTIME_ID));
+		turn_end(&sync->wall_turns, clock_us(CLOCK_MONOTONIC));
+	}
 }
 
 static void start_handles(struct sync *sync)
@@ -570,10 +679,7 @@ static void start_handles(struct sync *sync)
 
 	uv_idle_init(sync->loop, &sync->work);
 	uv_timer_init(sync->loop, &sync->timer);
-	uv_prepare_init(sync->loop, &sync->before_poll);
 	sync->work.data = sync->timer.data = sync;
-	sync->before_poll.data = sync;
-	uv_prepare_start(&sync->before_poll, turn_ends);
 	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
 		uv_signal_init(sync->loop, &sync->signals[i]);
 		sync->signals[i].data = sync;
@@ -603,9 +709,43 @@ static bool needs_backend(const struct options *options)
 	return options->print != PRINT_OBJECTS && options->print != PRINT_MODEL;
 }
 
-static bool is_daemon(const struct options *options)
+/* Who is in the cluster; with NodeCIDR that is told by the Node object, later. */
+static void set_locality(struct sync *sync)
 {
-	return !options->once && !options->cleanup && !options->print;
+	const struct options *options = &sync->options;
+	struct backend_config *config = &sync->be_config;
+
+	switch (options->detect_local) {
+	case LOCAL_CLUSTER_CIDR:
+		config->local_nets = options->cluster_nets;
+		config->n_local_nets = options->n_cluster_nets;
+		break;
+	case LOCAL_NODE_CIDR:
+		break;
+	case LOCAL_BRIDGE:
+		config->local_interface = options->bridge;
+		break;
+	case LOCAL_PREFIX:
+		snprintf(sync->interface_glob, sizeof(sync->interface_glob), "%s*",
+			 options->interface_prefix);
+		config->local_interface = sync->interface_glob;
+		break;
+	}
+}
+
+/* A masqueraded flow from a port that is a node port, too, would get answers that belong to others:
+ * the larger part of the ports beside the node ports. */
+static void set_snat_ports(struct sync *sync)
+{
+	const struct port_range *taken = &sync->options.node_ports;
+	unsigned below = taken->first > 1024 ? taken->first - 1024U : 0;
+	unsigned above = (unsigned)UINT16_MAX - taken->last;
+	struct backend_config *config = &sync->be_config;
+
+	if (!below && !above) /* there are none beside */
+		return;
+	config->snat_port_min = (uint16_t)(above >= below ? taken->last + 1 : 1024);
+	config->snat_port_max = (uint16_t)(above >= below ? UINT16_MAX : taken->first - 1);
 }
 
 static int open_backend(struct sync *sync, struct err *err)
@@ -626,14 +766,26 @@ static int open_backend(struct sync *sync, struct err *err)
 	};
 	sync->be_config = (struct backend_config){
 		.scheduler = options->scheduler,
-		.local_nets = options->cluster_nets,
-		.n_local_nets = options->n_cluster_nets,
+		.masquerade_all = options->masquerade_all,
+		.nodeport_nets = options->nodeport_nets,
+		.n_nodeport_nets = options->n_nodeport_nets,
+		.nodeport_primary = options->nodeport_primary,
+		.strict_arp = options->strict_arp,
+		.exclude_nets = options->exclude_nets,
+		.n_exclude_nets = options->n_exclude_nets,
+		.timeout_tcp_sec = (uint32_t)(options->tcp_ms / 1000),
+		.timeout_tcp_fin_sec = (uint32_t)(options->tcp_fin_ms / 1000),
+		.timeout_udp_sec = (uint32_t)(options->udp_ms / 1000),
 		.drain_ms = options->drain_ms,
 		.audit_ms = options->audit_ms,
 		.shuffle_seed = util_hash(UTIL_HASH_SEED, name, strlen(name)),
 		.run_dir = options->run_dir,
 		.read_only = options->print != PRINT_NONE,
 	};
+	set_locality(sync);
+	set_snat_ports(sync);
+	if (!sync->be_config.read_only && !options->cleanup)
+		conntrack_setup(&options->conntrack);
 	return sync->ops->open(&sync->be_config, &sync->env, &sync->be, err);
 }
 
@@ -676,6 +828,7 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 	sync->desired.place.node_name = sync->options.node_name;
 	sync->opened_ms = boottime_ms(NULL);
 	sync->cache = cache_new();
+	sync->desired.cache = sync->cache;
 	sync->model = model_new();
 	sync->status = status_new();
 	sync->claims = claims_new(on_claim_waits, sync);
@@ -687,7 +840,7 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 		rc = open_backend(sync, err);
 	if (rc == 0)
 		rc = open_source(sync, err);
-	if (rc == 0 && is_daemon(options))
+	if (rc == 0 && !options->once && !options->cleanup && !options->print)
 		rc = health_http_open(loop, sync->health, &sync->health_http, err);
 	if (rc < 0) {
 		sync_close(sync);
@@ -701,12 +854,12 @@ int sync_run(struct sync *sync)
 {
 	if (sync->be && !sync->options.print && !sync->options.cleanup)
 		start_polls(sync);
-	if (!sync->options.cluster_nets[0].addr.family && !sync->options.print &&
-	    !sync->options.cleanup)
+	if (sync->options.detect_local == LOCAL_CLUSTER_CIDR && !sync->options.n_cluster_nets &&
+	    !sync->options.print && !sync->options.cleanup)
 		log_info("no --cluster-cidr: clients from outside the cluster keep their address",
 			 "");
 	wake(sync);
-	uv_run(sync->loop, UV_RUN_DEFAULT);
+	run_loop(sync);
 	return sync->exit_code;
 }
 
@@ -737,5 +890,6 @@ void sync_close(struct sync *sync)
 	free(sync->dirty);
 	free(sync->changed);
 	free(sync->zone);
+	free(sync->pod_nets);
 	free(sync);
 }

@@ -423,6 +423,22 @@ static int ipt_step(struct backend *be, const struct model *model, uint64_t budg
 	return waiting ? -EAGAIN : 0;
 }
 
+static int ipt_set_local_nets(struct backend *be, const struct ip_prefix *nets, size_t n)
+{
+	struct ip_prefix *copy = calloc(n + 1, sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		copy[i] = nets[i];
+	free(be->local_nets);
+	be->local_nets = copy;
+	be->config.n_local_nets = n;
+	be->families[0].marked = be->families[1].marked = true;
+	be->env->wake(be->env->ctx);
+	return 0;
+}
+
 static uint64_t ipt_tick(struct backend *be, const struct model *model, uint64_t now_ms)
 {
 	uint64_t next_ms = be->next_audit_ms;
@@ -552,6 +568,7 @@ const struct backend_ops iptables_backend_ops = {
 	.read = ipt_read,
 	.mark = ipt_mark,
 	.step = ipt_step,
+	.set_local_nets = ipt_set_local_nets,
 	.tick = ipt_tick,
 	.fds = ipt_fds,
 	.on_fd = ipt_on_fd,

@@ -32,7 +32,13 @@ static int64_t parse_time(const char *text)
 
 static void decode_meta(struct decoder *d, const cJSON *tree, struct obj_meta *meta)
 {
-	static const char *const annotations[] = {ANN_SCHEDULER, ANN_SCHEDULER_KR, NULL};
+	static const char *const annotations[] = {ANN_SCHEDULER,   ANN_SCHEDULER_KR,
+						  ANN_SCHED_FLAGS, ANN_SCHED_FLAGS_KR,
+						  ANN_WEIGHTS,     ANN_WEIGHT,
+						  ANN_CONNS_MAX,   ANN_CONNS_MIN,
+						  ANN_ONE_PACKET,  ANN_FORWARDING,
+						  ANN_DSR_KR,      ANN_TUNNEL,
+						  ANN_FALLBACK,    NULL};
 	static const char *const labels[] = {LABEL_SERVICE_NAME, LABEL_PROXY_NAME, LABEL_HEADLESS,
 					     NULL};
 	const struct field_path path = {.name = "metadata"};
@@ -141,12 +147,18 @@ static void add_cluster_ip(struct decoder *d, const struct field_path *path, con
 
 	if (cJSON_IsString(node) && strcmp(node->valuestring, "None") == 0) {
 		svc->headless = true;
+		if (addr_is_set(&svc->cluster_ips[0]))
+			field_complain(d, path, node, "must not be None beside an address");
 		return;
 	}
 	if (cJSON_IsString(node) && !*node->valuestring)
 		return;
 	if (!field_usable_addr(d, path, node, &addr))
 		return;
+	if (svc->headless) {
+		field_complain(d, path, node, "must not be an address beside None");
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(svc->cluster_ips); i++) {
 		if (addr_is_set(&svc->cluster_ips[i]) && addr_equal(&svc->cluster_ips[i], &addr))
 			return;
@@ -199,6 +211,8 @@ static void decode_families(struct decoder *d, const struct field_path *spec, co
 			svc->families[path.index] = AF_INET6;
 		else
 			field_complain_type(d, &path, item, "IPv4 or IPv6");
+		if (path.index && svc->families[1] && svc->families[0] == svc->families[1])
+			field_complain(d, &path, item, "%s is there twice", text);
 		path.index++;
 	}
 }
@@ -601,20 +615,24 @@ static const struct {
 	{"v1", "Node", OBJ_NODE},
 };
 
-static bool kind_of(const cJSON *tree, enum obj_kind *ret_kind)
+/* -ENOENT: not one of ours. One of ours without an apiVersion is not left out unseen. */
+static int kind_of(const cJSON *tree, const char *origin, enum obj_kind *ret_kind, struct err *err)
 {
 	const cJSON *version = field_get(tree, "apiVersion"), *kind = field_get(tree, "kind");
 
-	if (!cJSON_IsString(version) || !cJSON_IsString(kind))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (strcmp(kinds[i].kind, kind->valuestring) == 0 &&
-		    strcmp(kinds[i].api_version, version->valuestring) == 0) {
-			*ret_kind = kinds[i].number;
-			return true;
-		}
+	for (size_t i = 0; cJSON_IsString(kind) && i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].kind, kind->valuestring) != 0)
+			continue;
+		if (!version)
+			return err_set(err, -EINVAL, "%s:%d: %s: apiVersion is missing", origin,
+				       tree->valueint, kinds[i].kind);
+		if (!cJSON_IsString(version) ||
+		    strcmp(kinds[i].api_version, version->valuestring) != 0)
+			break;
+		*ret_kind = kinds[i].number;
+		return 0;
 	}
-	return false;
+	return -ENOENT;
 }
 
 static void decode_body(struct decoder *d, const cJSON *tree, union object *object)
@@ -653,15 +671,17 @@ int decode_object(const cJSON *tree, const char *origin, union object **ret_obje
 {
 	struct err discard;
 	struct decoder d = {.origin = origin, .name = "?", .err = err ? err : &discard};
+	enum obj_kind kind = OBJ_KIND_COUNT;
 	union object *object;
-	enum obj_kind kind;
+	int rc;
 
 	*ret_object = NULL;
 	if (!cJSON_IsObject(tree))
 		return err_set(err, -EINVAL, "%s:%d: must be a mapping with apiVersion and kind",
 			       origin, tree->valueint);
-	if (!kind_of(tree, &kind))
-		return 0;
+	rc = kind_of(tree, origin, &kind, err);
+	if (rc < 0)
+		return rc == -ENOENT ? 0 : rc;
 	object = calloc(1, object_size(kind));
 	if (!object)
 		return err_set(err, -ENOMEM, "%s: no memory", origin);

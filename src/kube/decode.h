@@ -10,8 +10,6 @@
 
 #include "kube/objects.h"
 
-#define DECODE_ERRORS_MAX 10 /* of one object; the rest is counted */
-
 /* `origin` names the file. The object in `ret_object`, or NULL there and 0 if the kind is not one
  * of ours (any List too: its elements come by themselves). -EINVAL: `err` names file, line, object
  * and field of every error (as far as they fit); -ENOMEM. The tree stays the caller's. */

@@ -27,21 +27,30 @@ static size_t print_path(const struct field_path *path, char *buf, size_t size)
 void field_complain(struct decoder *d, const struct field_path *path, const cJSON *node,
 		    const char *fmt, ...)
 {
-	size_t size = sizeof(d->err->text);
-	char where[160] = "";
+	static const char more[] = "; and more";
+	size_t room = sizeof(d->err->text) - sizeof(more) - d->used, n = 0;
+	char *at = d->err->text + d->used, where[160] = "";
 	va_list args;
 
-	if (++d->errors > DECODE_ERRORS_MAX || d->used + 1 >= size)
+	d->errors++;
+	if (d->full)
 		return;
 	print_path(path, where, sizeof(where));
-	d->used += (size_t)snprintf(d->err->text + d->used, size - d->used, "%s%s:%d: %s %s: %s%s",
-				    d->used ? "; " : "", d->origin, node ? node->valueint : 0,
-				    d->kind, d->name, where, *where ? ": " : "");
-	if (d->used + 1 >= size)
-		return;
-	va_start(args, fmt);
-	d->used += (size_t)vsnprintf(d->err->text + d->used, size - d->used, fmt, args);
-	va_end(args);
+	n = (size_t)snprintf(at, room, "%s%s:%d: %s %s: %s%s", d->used ? "; " : "", d->origin,
+			     node ? node->valueint : 0, d->kind, d->name, where,
+			     *where ? ": " : "");
+	if (n < room) {
+		va_start(args, fmt);
+		n += (size_t)vsnprintf(at + n, room - n, fmt, args);
+		va_end(args);
+	}
+	d->full = n >= room;
+	if (!d->full)
+		d->used += n;
+	else if (d->used)
+		memcpy(at, more, sizeof(more));
+	else
+		d->used = room - 1; /* the first is told as far as it goes */
 }
 
 static const char *describe(const cJSON *node, char *buf, size_t size)
@@ -226,8 +235,7 @@ bool field_usable_addr(struct decoder *d, const struct field_path *path, const c
 		return false;
 	why = addr_unusable(ret_addr);
 	if (why)
-		field_complain(d, path, node, "must not be a %s address, is %.60s", why,
-			       node->valuestring);
+		field_complain(d, path, node, "must not be %s, is %.60s", why, node->valuestring);
 	return !why;
 }
 

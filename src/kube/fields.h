@@ -30,6 +30,7 @@ struct decoder {
 	struct err *err;
 	size_t used; /* of err->text */
 	int errors;
+	bool full; /* no more of them are told */
 	bool no_memory;
 };
 

@@ -163,6 +163,17 @@ const char *obj_annotation(const struct obj_meta *meta, const char *key); /* NUL
 /* Annotations that Services may carry; docs/annotations.md. */
 #define ANN_SCHEDULER      "vipd.dev/scheduler"
 #define ANN_SCHEDULER_KR   "kube-router.io/service.scheduler" /* understood too */
+#define ANN_SCHED_FLAGS    "vipd.dev/scheduler-flags"
+#define ANN_SCHED_FLAGS_KR "kube-router.io/service.schedflags"
+#define ANN_WEIGHTS        "vipd.dev/weights"
+#define ANN_WEIGHT         "vipd.dev/weight" /* of a Pod */
+#define ANN_CONNS_MAX      "vipd.dev/connections-max"
+#define ANN_CONNS_MIN      "vipd.dev/connections-min"
+#define ANN_ONE_PACKET     "vipd.dev/one-packet"
+#define ANN_FORWARDING     "vipd.dev/forwarding"
+#define ANN_DSR_KR         "kube-router.io/service.dsr"
+#define ANN_TUNNEL         "vipd.dev/tunnel"
+#define ANN_FALLBACK       "vipd.dev/fallback"
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 #define LABEL_PROXY_NAME   "service.kubernetes.io/service-proxy-name"
 #define LABEL_HEADLESS     "service.kubernetes.io/headless"

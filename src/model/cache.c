@@ -6,6 +6,7 @@
 #include <uthash.h>
 
 #include "model/cache.h"
+#include "model/policy.h"
 
 /* An object under "kind ns/name" (kind as one character). */
 struct obj_entry {
@@ -25,10 +26,12 @@ struct svc_entry {
 	const struct service *service;
 	const struct endpoints *endpoints;
 	struct ptr_list slices;
+	struct ptr_list dependents; /* entries of the Services that this one helps out */
 	bool dirty;
 	size_t places; /* how many of its objects make it depend on places */
+	bool external; /* the Service has external addresses */
 	struct svc_entry *next_dirty;
-	UT_hash_handle hh, hh_placed;
+	UT_hash_handle hh, hh_placed, hh_external;
 };
 
 /* Label index: "ns/key=value" -> Pods that bear it, Services whose selector begins with it. */
@@ -38,10 +41,19 @@ struct label_entry {
 	UT_hash_handle hh;
 };
 
+/* Index of nodes' addresses. */
+struct addr_entry {
+	struct ip_addr addr;
+	const struct node *node; /* the one that was told last */
+	UT_hash_handle hh;
+};
+
 struct cache {
 	struct obj_entry *objects;
 	struct svc_entry *services;
-	struct svc_entry *placed; /* those whose endpoints depend on places */
+	struct svc_entry *placed;   /* those whose endpoints depend on places */
+	struct svc_entry *external; /* those with external addresses */
+	struct addr_entry *node_addrs;
 	struct label_entry *labels;
 	struct svc_entry *dirty;
 	size_t n_dirty;
@@ -81,8 +93,11 @@ static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
 {
 	if (entry->places)
 		HASH_DELETE(hh_placed, cache->placed, entry);
+	if (entry->external)
+		HASH_DELETE(hh_external, cache->external, entry);
 	HASH_DEL(cache->services, entry);
 	free(entry->slices.items);
+	free(entry->dependents.items);
 	free(entry->key);
 	free(entry);
 }
@@ -92,6 +107,7 @@ void cache_free(struct cache *cache)
 	struct obj_entry *object, *next_object;
 	struct svc_entry *svc, *next_svc;
 	struct label_entry *label, *next_label;
+	struct addr_entry *addr, *next_addr;
 
 	if (!cache)
 		return;
@@ -103,6 +119,10 @@ void cache_free(struct cache *cache)
 	}
 	HASH_ITER (hh, cache->services, svc, next_svc)
 		svc_entry_free(cache, svc);
+	HASH_ITER (hh, cache->node_addrs, addr, next_addr) {
+		HASH_DEL(cache->node_addrs, addr);
+		free(addr);
+	}
 	HASH_ITER (hh, cache->labels, label, next_label) {
 		HASH_DEL(cache->labels, label);
 		free(label->pods.items);
@@ -147,7 +167,7 @@ static struct svc_entry *svc_get(struct cache *cache, const char *ns, const char
 	return entry;
 }
 
-static void svc_mark(struct cache *cache, struct svc_entry *entry)
+static void mark_entry(struct cache *cache, struct svc_entry *entry)
 {
 	if (entry->dirty)
 		return;
@@ -155,6 +175,13 @@ static void svc_mark(struct cache *cache, struct svc_entry *entry)
 	entry->next_dirty = cache->dirty;
 	cache->dirty = entry;
 	cache->n_dirty++;
+}
+
+static void svc_mark(struct cache *cache, struct svc_entry *entry)
+{
+	mark_entry(cache, entry);
+	for (size_t i = 0; i < entry->dependents.n; i++)
+		mark_entry(cache, (struct svc_entry *)(uintptr_t)entry->dependents.items[i]);
 }
 
 /* One more, or one less, of the objects that make it depend on places. */
@@ -254,6 +281,47 @@ static int pod_link(struct cache *cache, const struct pod *pod, bool link)
 	return 0;
 }
 
+static void svc_set_external(struct cache *cache, struct svc_entry *entry, bool external)
+{
+	if (entry->external == external)
+		return;
+	entry->external = external;
+	if (external)
+		HASH_ADD_KEYPTR(hh_external, cache->external, entry->key, strlen(entry->key),
+				entry);
+	else
+		HASH_DELETE(hh_external, cache->external, entry);
+}
+
+static void mark_external(struct cache *cache)
+{
+	struct svc_entry *entry, *next;
+
+	HASH_ITER (hh_external, cache->external, entry, next)
+		svc_mark(cache, entry);
+}
+
+/* The entry of the Service that is named as fallback knows whom it helps out. */
+static int fallback_link(struct cache *cache, struct svc_entry *entry, const struct service *svc,
+			 bool link)
+{
+	char key[CACHE_KEY_MAX], *slash;
+	struct svc_entry *helper;
+
+	if (!policy_fallback(svc, key, sizeof(key)))
+		return 0;
+	slash = strchr(key, '/');
+	*slash = '\0';
+	helper = svc_get(cache, key, slash + 1);
+	if (!helper)
+		return -ENOMEM;
+	if (link)
+		return list_add(&helper->dependents, entry);
+	list_remove(&helper->dependents, entry);
+	mark_entry(cache, helper); /* it may be bare now */
+	return 0;
+}
+
 static int service_link(struct cache *cache, const struct service *svc, bool link)
 {
 	struct svc_entry *entry = svc_get(cache, svc->meta.ns, svc->meta.name);
@@ -265,6 +333,9 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 	svc_mark(cache, entry);
 	if (svc->distribution != SVC_ANYWHERE)
 		svc_count_place(cache, entry, link);
+	if (fallback_link(cache, entry, svc, link) < 0)
+		return -ENOMEM;
+	svc_set_external(cache, entry, link && (svc->n_external_ips || svc->n_ingress));
 	if (!svc->n_selector)
 		return 0;
 	label = label_get(cache, svc->meta.ns, &svc->selector[0]);
@@ -275,6 +346,11 @@ static int service_link(struct cache *cache, const struct service *svc, bool lin
 		label_drop_if_empty(cache, label);
 	}
 	return 0;
+}
+
+static bool is_api_server(const struct svc_entry *entry)
+{
+	return strcmp(entry->key, "default/kubernetes") == 0;
 }
 
 static bool has_hints(const struct slice *slice)
@@ -299,6 +375,8 @@ static int slice_link(struct cache *cache, const struct slice *slice, bool link)
 	if (has_hints(slice))
 		svc_count_place(cache, entry, link);
 	svc_mark(cache, entry);
+	if (is_api_server(entry))
+		mark_external(cache);
 	return 0;
 }
 
@@ -310,6 +388,35 @@ static int endpoints_link(struct cache *cache, const struct endpoints *endpoints
 		return -ENOMEM;
 	entry->endpoints = link ? endpoints : NULL;
 	svc_mark(cache, entry);
+	if (is_api_server(entry))
+		mark_external(cache);
+	return 0;
+}
+
+static int node_link(struct cache *cache, const struct node *node, bool link)
+{
+	if (node->zone)
+		cache_mark_placed(cache);
+	if (node->n_addrs)
+		mark_external(cache);
+	for (size_t i = 0; i < node->n_addrs; i++) {
+		struct addr_entry *entry;
+
+		HASH_FIND(hh, cache->node_addrs, &node->addrs[i], sizeof(node->addrs[i]), entry);
+		if (!link && entry && entry->node == node) {
+			HASH_DEL(cache->node_addrs, entry);
+			free(entry);
+		} else if (link && !entry) {
+			entry = calloc(1, sizeof(*entry));
+			if (!entry)
+				return -ENOMEM;
+			entry->addr = node->addrs[i];
+			entry->node = node;
+			HASH_ADD(hh, cache->node_addrs, addr, sizeof(entry->addr), entry);
+		} else if (link) {
+			entry->node = node;
+		}
+	}
 	return 0;
 }
 
@@ -326,9 +433,7 @@ static int object_link(struct cache *cache, const union object *object, bool lin
 	case OBJ_POD:
 		return pod_link(cache, &object->pod, link);
 	case OBJ_NODE:
-		if (object->node.zone)
-			cache_mark_placed(cache);
-		break;
+		return node_link(cache, &object->node, link);
 	case OBJ_KIND_COUNT:
 		break;
 	}
@@ -425,7 +530,8 @@ ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys)
 		keys[n++] = text;
 		text = stpcpy(text, entry->key) + 1;
 		entry->dirty = false;
-		if (!entry->service && !entry->endpoints && !entry->slices.n)
+		if (!entry->service && !entry->endpoints && !entry->slices.n &&
+		    !entry->dependents.n)
 			svc_entry_free(cache, entry);
 	}
 	cache->dirty = NULL;
@@ -488,11 +594,9 @@ static int select_pods(const struct cache *cache, const struct service *svc,
 	return svc->distribution == SVC_ANYWHERE ? 0 : find_zones(cache, inputs);
 }
 
-int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs)
+static int own_inputs(const struct cache *cache, const struct svc_entry *entry,
+		      struct svc_inputs *ret_inputs)
 {
-	const struct svc_entry *entry = svc_find(cache, key);
-
-	*ret_inputs = (struct svc_inputs){0};
 	if (!entry)
 		return 0;
 	ret_inputs->service = entry->service;
@@ -502,6 +606,79 @@ int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *
 	if (!entry->service || !entry->service->n_selector)
 		return 0;
 	return select_pods(cache, entry->service, ret_inputs);
+}
+
+int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs)
+{
+	char fallback[CACHE_KEY_MAX];
+	int rc;
+
+	*ret_inputs = (struct svc_inputs){0};
+	rc = own_inputs(cache, svc_find(cache, key), ret_inputs);
+	if (rc == 0 && ret_inputs->service &&
+	    policy_fallback(ret_inputs->service, fallback, sizeof(fallback))) {
+		ret_inputs->fallback = calloc(1, sizeof(*ret_inputs->fallback));
+		rc = ret_inputs->fallback
+			     ? own_inputs(cache, svc_find(cache, fallback), ret_inputs->fallback)
+			     : -ENOMEM;
+	}
+	if (rc < 0)
+		svc_inputs_done(ret_inputs);
+	return rc;
+}
+
+void svc_inputs_done(struct svc_inputs *inputs)
+{
+	if (inputs->fallback)
+		svc_inputs_done(inputs->fallback);
+	free(inputs->fallback);
+	free(inputs->pods);
+	free(inputs->pod_zones);
+	*inputs = (struct svc_inputs){0};
+}
+
+static bool slice_serves(const struct slice *slice, const struct ip_addr *addr, uint16_t port)
+{
+	bool has_port = port == 0, has_addr = false;
+
+	for (size_t i = 0; i < slice->n_ports; i++)
+		has_port |= slice->ports[i].port == port;
+	for (size_t i = 0; i < slice->n_endpoints; i++)
+		has_addr |= addr_equal(&slice->endpoints[i].addr, addr);
+	return has_port && has_addr;
+}
+
+/* At this address, and at this port of it (0 = any)? */
+static bool api_server_at(const struct cache *cache, const struct ip_addr *addr, uint16_t port)
+{
+	const struct svc_entry *entry = svc_find(cache, "default/kubernetes");
+	bool found = false;
+
+	for (size_t i = 0; entry && i < entry->slices.n; i++)
+		found |= slice_serves(entry->slices.items[i], addr, port);
+	for (size_t i = 0; entry && entry->endpoints && i < entry->endpoints->n_subsets; i++)
+		found |= slice_serves(&entry->endpoints->subsets[i], addr, port);
+	return found;
+}
+
+const char *cache_owner_of(const struct cache *cache, const char *node_name,
+			   const struct ip_addr *addr, uint16_t port)
+{
+	struct addr_entry *entry;
+	bool own;
+
+	HASH_FIND(hh, cache->node_addrs, addr, sizeof(*addr), entry);
+	own = entry && strcmp(entry->node->meta.name, node_name) == 0;
+	if (api_server_at(cache, addr, own ? port : 0))
+		return "the API server's";
+	return entry && !own ? "another node's" : NULL;
+}
+
+const struct service *cache_service(const struct cache *cache, const char *key)
+{
+	const struct svc_entry *entry = svc_find(cache, key);
+
+	return entry ? entry->service : NULL;
 }
 
 const struct node *cache_node(const struct cache *cache, const char *name)

@@ -4,9 +4,8 @@
  * In the flow: sources -> CACHE -> desired. Fan-outs are indexes with names: a slice or Endpoints
  * marks the Service it names; a Pod marks the Services whose selector it matches, found by one
  * label (label index), never by a loop over Services; a node's zone marks the Services whose
- * endpoints depend on places (index of placed Services). Knows no semantics beyond "who is
- * touched".
- */
+ * endpoints depend on places (index of placed Services); a Service marks those that it helps out
+ * (index of dependents). Knows no semantics beyond "who is touched". */
 #ifndef VIPD_MODEL_CACHE_H
 #define VIPD_MODEL_CACHE_H
 
@@ -25,8 +24,9 @@ struct svc_inputs {
 	const struct endpoints *endpoints; /* NULL = none */
 	const struct pod **pods; /* that the selector matches, any order; freed by caller */
 	size_t n_pods;
-	const char **
-		pod_zones; /* of the Pods' nodes, where trafficDistribution asks; freed by caller */
+	const char **pod_zones; /* of the Pods' nodes, if trafficDistribution asks; freed so, too */
+	struct svc_inputs *fallback; /* of the Service named as fallback, whose own fallback is not
+				      * asked for; freed so, too; NULL = none is named */
 };
 
 struct cache *cache_new(void);
@@ -43,9 +43,19 @@ int cache_mark_all(struct cache *cache);
 /* Services whose endpoints depend on where they are (hints, trafficDistribution): this node's zone
  * changed. */
 void cache_mark_placed(struct cache *cache);
-/* 0 or -ENOMEM; `ret->pods` and `ret->pod_zones` are to be freed. */
+/* 0 or -ENOMEM; what is "freed by caller" is freed by svc_inputs_done. */
 int cache_inputs(const struct cache *cache, const char *key, struct svc_inputs *ret_inputs);
+void svc_inputs_done(struct svc_inputs *inputs);
 
+/* Whose an address is that no Service's external address may take over: in words, NULL = nobody's.
+ * That of another node, and the API server's: its own port alone where this node has the address.
+ * The Services that have external addresses are marked when this may have changed (index of
+ * external Services). */
+const char *cache_owner_of(const struct cache *cache, const char *node_name,
+			   const struct ip_addr *addr, uint16_t port);
+
+/* The Service "ns/name", until the cache changes; NULL if there is none. */
+const struct service *cache_service(const struct cache *cache, const char *key);
 const struct node *cache_node(const struct cache *cache, const char *name);
 size_t cache_count(const struct cache *cache, enum obj_kind kind);
 /* The printer `--print=objects`: by kind, then namespace and name. 0 or -ENOMEM. */

@@ -94,16 +94,8 @@ static void tell(struct claims *claims, const char *owner, const struct fe_key *
 		claims->on_wait(claims->arg, owner, key, winner);
 }
 
-static void begin_waiting(struct claims *claims, struct claim *claim, const struct fe_key *key,
-			  const char *winner)
-{
-	claims->waiting++;
-	tell(claims, claim->fe->owner, key, winner);
-}
-
 /* The winner of the model steps back behind a claim that is older. */
-static int demote_winner(struct claims *claims, struct key_entry *entry, struct model *model,
-			 const char *new_winner)
+static int demote_winner(struct key_entry *entry, const struct model *model)
 {
 	const struct frontend *fe = model_find(model, &entry->key);
 	struct claim *old = &entry->claims[0];
@@ -112,7 +104,6 @@ static int demote_winner(struct claims *claims, struct key_entry *entry, struct 
 	if (!copy)
 		return -ENOMEM;
 	old->fe = copy;
-	begin_waiting(claims, old, &entry->key, new_winner);
 	return 0;
 }
 
@@ -140,6 +131,20 @@ static size_t claim_index(const struct key_entry *entry, const char *service)
 	return i;
 }
 
+/* The frontend of claims[0] goes into the model; those behind it wait for it from now on. */
+static int put_winner(struct claims *claims, const struct key_entry *entry, struct frontend *fe,
+		      struct model *model)
+{
+	const struct frontend *winner;
+
+	if (model_put(model, fe) < 0)
+		return -ENOMEM;
+	winner = entry->n > 1 ? model_find(model, &entry->key) : NULL;
+	for (size_t i = 1; winner && i < entry->n; i++)
+		tell(claims, entry->claims[i].fe->owner, &entry->key, winner->owner);
+	return 0;
+}
+
 /* A new claim takes its place in the order. */
 static int claim_insert(struct claims *claims, struct key_entry *entry, const char *service,
 			int64_t created_ms, struct frontend *fe, struct model *model)
@@ -157,22 +162,22 @@ static int claim_insert(struct claims *claims, struct key_entry *entry, const ch
 	}
 	while (at < entry->n && claim_cmp(&entry->claims[at], &claim) < 0)
 		at++;
-	if (at == 0 && entry->n && demote_winner(claims, entry, model, fe->owner) < 0) {
+	if (at == 0 && entry->n && demote_winner(entry, model) < 0) {
 		free(claim.service);
 		frontend_free(fe);
 		return -ENOMEM;
 	}
 	memmove(grown + at + 1, grown + at, (entry->n - at) * sizeof(*grown));
 	grown[at] = claim;
-	entry->n++;
+	claims->waiting += entry->n++ > 0;
 	if (at > 0) {
 		const struct frontend *winner = model_find(model, &entry->key);
 
-		begin_waiting(claims, &grown[at], &entry->key, winner ? winner->owner : "?");
+		tell(claims, fe->owner, &entry->key, winner ? winner->owner : "?");
 		return 0;
 	}
 	grown[0].fe = NULL;
-	return model_put(model, fe) < 0 ? -ENOMEM : 0;
+	return put_winner(claims, entry, fe, model);
 }
 
 static int promote(struct claims *claims, struct key_entry *entry, struct model *model)
@@ -181,7 +186,7 @@ static int promote(struct claims *claims, struct key_entry *entry, struct model 
 
 	claims->waiting--;
 	tell(claims, fe->owner, &entry->key, NULL);
-	return model_put(model, fe) < 0 ? -ENOMEM : 0;
+	return put_winner(claims, entry, fe, model);
 }
 
 static int claim_remove(struct claims *claims, const struct fe_key *key, const char *service,
@@ -212,6 +217,21 @@ static int claim_remove(struct claims *claims, const struct fe_key *key, const c
 	return model_remove(model, key) < 0 ? -ENOMEM : 0;
 }
 
+/* Another frontend of one that waits; it may bear another name, since ports are renamed. */
+static void replace_waiting(struct claims *claims, struct key_entry *entry, size_t at,
+			    struct frontend *fe, const struct model *model)
+{
+	struct frontend *old = entry->claims[at].fe;
+	const struct frontend *winner = model_find(model, &entry->key);
+
+	entry->claims[at].fe = fe;
+	if (strcmp(old->owner, fe->owner) != 0) {
+		tell(claims, old->owner, &entry->key, NULL);
+		tell(claims, fe->owner, &entry->key, winner ? winner->owner : "?");
+	}
+	frontend_free(old);
+}
+
 /* A claim that is there already: the frontend may have changed, and its age. */
 static int claim_put(struct claims *claims, const char *service, int64_t created_ms,
 		     struct frontend *fe, struct model *model)
@@ -238,9 +258,8 @@ static int claim_put(struct claims *claims, const char *service, int64_t created
 		return claim_insert(claims, entry, service, created_ms, fe, model);
 	entry->claims[at].created_ms = created_ms;
 	if (at == 0)
-		return model_put(model, fe) < 0 ? -ENOMEM : 0;
-	frontend_free(entry->claims[at].fe);
-	entry->claims[at].fe = fe;
+		return put_winner(claims, entry, fe, model);
+	replace_waiting(claims, entry, at, fe, model);
 	return 0;
 }
 

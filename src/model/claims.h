@@ -13,7 +13,8 @@
 struct claims;
 
 /* Called when a Service's claim begins to wait (`winner` is the owner it waits for) or no longer
- * waits (`winner` NULL). Texts live during the call. */
+ * waits (`winner` NULL); again with the new `winner` when it waits for another. May be called with
+ * what it was told before. Texts live during the call. */
 typedef void (*claims_wait_fn)(void *arg, const char *owner, const struct fe_key *key,
 			       const char *winner);
 

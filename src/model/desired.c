@@ -1,56 +1,77 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See desired.h. Which endpoints there are for whom: endpoints.c.
  *
- * Rules (D):
+ * Rules:
+ *
  *  D1 Left out: no Service, headless, ExternalName, another proxy's (label service-proxy-name).
- *  D2 Each cluster IP and port has a frontend, with the endpoints of the whole cluster, or those of
- *     this node (internalTrafficPolicy: Local).
+ *
+ *  D2 Each cluster IP and port has a frontend, with the endpoints of the whole cluster, or those
+ *     of this node (internalTrafficPolicy: Local).
+ *
  *  D3 External IPs, load balancer IPs (ipMode VIP) and node ports are entrances of a family that
- * has a cluster IP. Without policy they lead to the endpoints of the whole cluster, and clients are
- *     masqueraded, since an endpoint elsewhere would answer past this node.
+ *     has a cluster IP. Without policy they lead to the endpoints of the whole cluster, and
+ *     clients are masqueraded, since an endpoint elsewhere would answer past this node.
+ *
  *  D4 externalTrafficPolicy: Local: clients from outside come to this node's endpoints and keep
- * their address; those in the cluster, hostNetwork Pods and the node itself included, to all. D5
- * Where no cluster IP's frontend has the pool that an entrance leads to, an inner frontend has it:
- *     at the cluster IP, on a port that the Service does not use, the same one every time.
- *  D6 Without an endpoint for new flows a frontend refuses. Clients from outside are dropped
- * instead while there are endpoints elsewhere: a load balancer then tries another node. D7
- * loadBalancerSourceRanges hold for load balancer IPs alone. Ranges of one family mean nobody in
- *     the other.
- *  D8 Addresses that no Service can have (loopback, multicast ...) are left out, with a note.
+ *     their address; those in the cluster, hostNetwork Pods and the node included, to all.
+ *
+ *  D5 Where no cluster IP's frontend has the pool that an entrance leads to, an inner frontend has
+ *     it: at the cluster IP, on a port that the Service does not use, the same one every time.
+ *
+ *  D6 Without an endpoint for new flows a frontend refuses. Clients from outside are dropped while
+ *     there are endpoints elsewhere: a load balancer then tries another node.
+ *
+ *  D7 loadBalancerSourceRanges hold for load balancer IPs alone. Ranges of one family mean nobody
+ *     in the other.
+ *
+ *  D8 Addresses that no Service can have (loopback, multicast ...) are left out, with a note; so
+ *     are another node's and the API server's own: taking them over would cut this node off.
+ *
  *  D9 default/kubernetes comes first, then port 53 of a Service in kube-system.
- *  D10 A scheduler annotation counts if the name is in the list below; else a note says so and the
- *      node's default is used: a typing error must not take a Service down.
- *  D11 externalTrafficPolicy: Local of a LoadBalancer with a healthCheckNodePort: a load balancer
+ *
+ *  D10 Annotations ask for a scheduler, weights and more (policy.c).
+ *
+ *  D11 Endpoints that are not masqueraded (direct routing, tunnels) see the address that the
+ *      client chose, and answer past this node. They must listen on the Service's own port, else a
+ *      note says so and they are masqueraded; external addresses balance by themselves instead of
+ *      leading to the cluster IP, for everybody alike; node ports are left out with a note.
+ *
+ *  D12 Where there is no endpoint that could answer anywhere, those of the Service named as
+ *      fallback are used: of its port of the same name, else of the same number, else its only one.
+ *
+ *  D13 externalTrafficPolicy: Local of a LoadBalancer with a healthCheckNodePort: a load balancer
  *      asks there. What counts is an address, over all ports; of two families the one with more,
- *      since a Pod has an address in both. */
+ *      since a Pod has an address in both.
+ */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "model/desired.h"
+#include "model/policy.h"
 
 /* Inner frontends' ports: the dynamic ones of RFC 6335. */
 #define INNER_PORT_MIN 49152
 #define INNER_PORTS    16384
-
-static const char *const schedulers[] = {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh",
-					 "dh", "sed", "nq", "mh",  "fo",   "ovf",   "twos"};
 
 /* One Service port in one family: what its frontends have in common. */
 struct port_want {
 	const struct service *svc;
 	const struct svc_port *port;
 	const struct ip_addr *cluster_ip;
-	const char *scheduler;
+	const struct svc_policy *policy;
+	struct lb_policy lb; /* of this port */
 	struct endpoint_sets sets;
 	struct fe_key own, cluster,
 		local; /* cluster IP; where all and where local ones are found */
 	struct svc_want *want;
+	const struct cache *cache;
+	const char *node_name;
 	struct ready_set *ready; /* NULL: nobody asks */
 };
 
-/* D11: the addresses of ready endpoints on this node. */
+/* D13: the addresses of ready endpoints on this node. */
 struct ready_set {
 	struct ip_addr *addrs;
 	size_t n, cap;
@@ -89,24 +110,14 @@ static uint8_t priority_of(const struct service *svc, const struct svc_port *por
 	return PRIO_NORMAL;
 }
 
-/* D10 */
-static const char *scheduler_of(const struct service *svc, struct svc_want *want)
+uint8_t desired_priority(const struct service *svc)
 {
-	const char *name = obj_annotation(&svc->meta, ANN_SCHEDULER);
+	uint8_t best = PRIO_NORMAL;
 
-	if (!name)
-		name = obj_annotation(&svc->meta, ANN_SCHEDULER_KR);
-	if (!name || !*name)
-		return "";
-	for (size_t i = 0; i < ARRAY_SIZE(schedulers); i++)
-		if (strcmp(schedulers[i], name) == 0)
-			return schedulers[i];
-	note(want,
-	     "annotation " ANN_SCHEDULER ": \"%.32s\" is no scheduler (rr wrr lc wlc lblc lblcr sh "
-	     "dh sed nq mh fo ovf twos); the "
-	     "node's default is used",
-	     name);
-	return "";
+	for (size_t i = 0; i < svc->n_ports; i++)
+		if (priority_of(svc, &svc->ports[i]) < best)
+			best = priority_of(svc, &svc->ports[i]);
+	return best;
 }
 
 /* The Service's, new and empty; NULL without memory. */
@@ -138,8 +149,7 @@ static struct frontend *add_server(const struct port_want *pw, const struct fe_k
 		return NULL;
 	fe->verdict = pool_usable(pool) ? V_FORWARD : V_REJECT; /* D6 */
 	fe->snat = SNAT_NONLOCAL;
-	fe->lb.affinity_sec = pw->svc->affinity_sec;
-	snprintf(fe->lb.scheduler, sizeof(fe->lb.scheduler), "%s", pw->scheduler);
+	fe->lb = pw->lb;
 	return fe;
 }
 
@@ -176,6 +186,28 @@ static int add_inner(const struct port_want *pw, struct pool *pool, unsigned kin
 	return 0;
 }
 
+/* D11 */
+static int add_direct(const struct port_want *pw, const struct fe_key *key,
+		      const struct ranges *ranges)
+{
+	struct frontend *fe;
+
+	if (key->scope == SCOPE_NODEPORT)
+		return note(
+			pw->want,
+			"node port %u is left out: endpoints that are not masqueraded would answer "
+			"from the Service's address",
+			key->port);
+	if (ranges)
+		return note(pw->want, "a load balancer IP is left out: source ranges need "
+				      "masqueraded endpoints");
+	fe = add_server(pw, key, pw->svc->etp_local ? pw->sets.local : pw->sets.cluster);
+	if (!fe)
+		return -ENOMEM;
+	fe->snat = SNAT_NEVER;
+	return 0;
+}
+
 /* An address named twice is one entrance: the first, which asks for the least. */
 static int add_entrance(const struct port_want *pw, const struct fe_key *key, struct ranges *ranges)
 {
@@ -184,6 +216,8 @@ static int add_entrance(const struct port_want *pw, const struct fe_key *key, st
 	for (size_t i = 0; i < pw->want->n; i++)
 		if (fe_key_cmp(&pw->want->fe[i]->key, key) == 0)
 			return 0;
+	if (pw->lb.forwarding != FORWARD_MASQUERADE)
+		return add_direct(pw, key, ranges);
 	fe = add_frontend(pw, key, NULL);
 	if (!fe)
 		return -ENOMEM;
@@ -204,17 +238,19 @@ static int add_entrance(const struct port_want *pw, const struct fe_key *key, st
 static int add_address(const struct port_want *pw, const char *field, const struct ip_addr *addr,
 		       struct ranges *ranges)
 {
-	const char *unusable = addr_unusable(addr); /* D8 */
+	const char *unusable = addr_unusable(addr), *owner; /* D8 */
 	struct fe_key key = fe_key_make(addr, pw->port->port, pw->port->proto);
-	char text[ADDR_TEXT_MAX];
+	char text[ADDR_PORT_TEXT_MAX];
 
 	if (addr->family != pw->cluster_ip->family)
 		return 0;
-	if (!unusable)
+	owner = pw->cache ? cache_owner_of(pw->cache, pw->node_name, addr, key.port) : NULL;
+	if (!unusable && !owner)
 		return add_entrance(pw, &key, ranges);
-	return pw->port != pw->svc->ports ? 0
-					  : note(pw->want, "%s %s is left out: it is %s", field,
-						 addr_format(addr, text), unusable);
+	if (unusable && pw->port != pw->svc->ports)
+		return 0; /* told with the first port */
+	return note(pw->want, "%s %s is left out: it is %s", field,
+		    addr_port_format(addr, key.port, text), unusable ? unusable : owner);
 }
 
 /* D7 */
@@ -271,19 +307,75 @@ static int add_port(struct port_want *pw)
 {
 	const struct service *svc = pw->svc;
 	bool entrances = has_entrances(svc, pw->port, pw->cluster_ip->family);
+	bool direct = pw->lb.forwarding != FORWARD_MASQUERADE;
 	int rc = 0;
 
 	pw->own = pw->cluster = fe_key_make(pw->cluster_ip, pw->port->port, pw->port->proto);
 	if (!add_server(pw, &pw->own, svc->itp_local ? pw->sets.local : pw->sets.cluster))
 		return -ENOMEM;
-	if (entrances && svc->itp_local)
+	if (entrances && svc->itp_local && !direct)
 		rc = add_inner(pw, pw->sets.cluster, 0, false, &pw->cluster);
-	if (entrances && svc->etp_local && rc == 0)
+	if (entrances && svc->etp_local && rc == 0 && !direct)
 		rc = add_inner(pw, pw->sets.local, 1, pw->sets.any, &pw->local);
 	return rc == 0 && entrances ? add_entrances(pw) : rc;
 }
 
-/* ---- D11 ---- */
+/* D11 */
+static int check_forwarding(struct port_want *pw)
+{
+	const struct pool *pool = pw->sets.cluster;
+
+	if (pw->lb.forwarding == FORWARD_MASQUERADE)
+		return 0;
+	for (size_t i = 0; i < pool->n; i++) {
+		if (pool->ep[i].port == pw->port->port)
+			continue;
+		pw->lb.forwarding = FORWARD_MASQUERADE;
+		pw->lb.tunnel_type = 0;
+		pw->lb.tunnel_port = 0;
+		return note(pw->want,
+			    "annotation " ANN_FORWARDING ": port %u leads to port %u, which only "
+			    "masqueraded endpoints can have; they are masqueraded",
+			    pw->port->port, pool->ep[i].port);
+	}
+	return 0;
+}
+
+/* D12 */
+static const struct svc_port *fallback_port(const struct service *svc, const struct svc_port *port)
+{
+	for (size_t i = 0; i < svc->n_ports; i++)
+		if (svc->ports[i].proto == port->proto && *port->name &&
+		    strcmp(svc->ports[i].name, port->name) == 0)
+			return &svc->ports[i];
+	for (size_t i = 0; i < svc->n_ports; i++)
+		if (svc->ports[i].proto == port->proto && svc->ports[i].port == port->port)
+			return &svc->ports[i];
+	return svc->n_ports == 1 && svc->ports[0].proto == port->proto ? svc->ports : NULL;
+}
+
+static int choose_endpoints(const struct desired_config *config, const struct svc_inputs *in,
+			    struct port_want *pw)
+{
+	bool with_local = in->service->itp_local || in->service->etp_local;
+	int family = pw->cluster_ip->family;
+	const struct svc_port *port;
+	int rc = endpoints_choose(&config->place, in, pw->port, family, with_local, pw->policy,
+				  &pw->sets);
+
+	if (rc < 0 || pw->sets.any || !in->fallback || !in->fallback->service)
+		return rc;
+	port = fallback_port(in->fallback->service, pw->port);
+	if (!port)
+		return note(pw->want, "annotation " ANN_FALLBACK ": %s/%s has no port like %u/%s",
+			    in->fallback->service->meta.ns, in->fallback->service->meta.name,
+			    pw->port->port, proto_name(pw->port->proto));
+	endpoint_sets_done(&pw->sets);
+	return endpoints_choose(&config->place, in->fallback, port, family, with_local, pw->policy,
+				&pw->sets);
+}
+
+/* ---- D13 ---- */
 
 static bool has_health_checks(const struct service *svc)
 {
@@ -325,10 +417,13 @@ static size_t count_ready(struct ready_set *ready)
 static int want_port(const struct desired_config *config, const struct svc_inputs *in,
 		     struct port_want *pw)
 {
-	const struct service *svc = in->service;
-	int rc = endpoints_choose(&config->place, in, pw->port, pw->cluster_ip->family,
-				  svc->itp_local || svc->etp_local, &pw->sets);
+	int rc = choose_endpoints(config, in, pw);
 
+	pw->lb = pw->policy->lb;
+	pw->lb.affinity_sec = in->service->affinity_sec;
+	pw->lb.one_packet &= pw->port->proto == IPPROTO_UDP;
+	if (rc == 0)
+		rc = check_forwarding(pw);
 	if (rc == 0)
 		rc = add_port(pw);
 	if (rc == 0 && pw->ready)
@@ -341,15 +436,25 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 		    struct svc_want *ret_want)
 {
 	const struct service *svc = in->service;
-	struct port_want pw = {.svc = svc, .want = ret_want};
+	struct port_want pw = {.svc = svc,
+			       .want = ret_want,
+			       .cache = config->cache,
+			       .node_name = config->place.node_name};
 	struct ready_set ready = {0};
-	int rc = 0;
+	struct svc_policy policy;
+	int rc;
 
 	*ret_want = (struct svc_want){0};
 	if (!svc || svc->headless || svc->foreign || svc->type == SVC_EXTERNAL_NAME) /* D1 */
 		return 0;
 	ret_want->created_ms = svc->meta.created_ms;
-	pw.scheduler = scheduler_of(svc, ret_want);
+	rc = policy_read(svc, &policy);
+	if (rc < 0)
+		return rc;
+	pw.policy = &policy;
+	ret_want->note = take_ptr(policy.notes);
+	if (in->fallback && !in->fallback->service)
+		rc = note(ret_want, "annotation " ANN_FALLBACK ": there is no such Service");
 	if (has_health_checks(svc)) {
 		pw.ready = &ready;
 		ret_want->health_port = svc->health_check_node_port;
@@ -365,6 +470,7 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 	}
 	ret_want->n_local_ready = count_ready(&ready);
 	free(ready.addrs);
+	policy_done(&policy);
 	if (rc < 0)
 		svc_want_done(ret_want);
 	return rc;

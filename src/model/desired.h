@@ -14,6 +14,7 @@
 
 struct desired_config {
 	struct endpoints_place place;
+	const struct cache *cache; /* whose addresses others are; NULL = nobody is asked */
 };
 
 struct svc_want {
@@ -30,5 +31,7 @@ struct svc_want {
 int desired_compute(const struct desired_config *config, const struct svc_inputs *inputs,
 		    struct svc_want *ret_want);
 void svc_want_done(struct svc_want *want);
+/* The most urgent of its frontends: enum priority. */
+uint8_t desired_priority(const struct service *svc);
 
 #endif

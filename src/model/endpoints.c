@@ -20,11 +20,13 @@
 #include <string.h>
 
 #include "model/endpoints.h"
+#include "model/policy.h"
 
 /* An endpoint with all that decides whether it is used. */
 struct candidate {
 	struct ip_addr addr;
 	uint16_t port;
+	uint32_t weight;
 	bool ready, serving, terminating;
 	bool local;       /* on this node (E7) */
 	bool maybe_local; /* or its node is not told */
@@ -66,8 +68,9 @@ static void set_place(const struct endpoints_place *place, const char *node,
 	ret_item->maybe_local = !node || ret_item->local;
 }
 
-static int from_slice(const struct endpoints_place *place, const struct slice *slice,
-		      const struct svc_port *port, int family, struct candidates *list)
+static int from_slice(const struct endpoints_place *place, const struct svc_policy *policy,
+		      const struct slice *slice, const struct svc_port *port, int family,
+		      struct candidates *list)
 {
 	int rc = 0;
 
@@ -91,6 +94,7 @@ static int from_slice(const struct endpoints_place *place, const struct slice *s
 			};
 
 			set_place(place, ep->node, &item);
+			item.weight = policy_weight(policy, &ep->addr, ep->node, NULL);
 			if (ep->addr.family == family)
 				rc = add_candidate(list, &item);
 		}
@@ -126,8 +130,9 @@ static void set_hints(const struct endpoints_place *place, const struct service 
 	item->names_node = item->local;
 }
 
-static int from_pod(const struct endpoints_place *place, const struct svc_inputs *in, size_t index,
-		    const struct svc_port *port, int family, struct candidates *list)
+static int from_pod(const struct endpoints_place *place, const struct svc_policy *policy,
+		    const struct svc_inputs *in, size_t index, const struct svc_port *port,
+		    int family, struct candidates *list)
 {
 	const struct service *svc = in->service;
 	const struct pod *pod = in->pods[index];
@@ -146,26 +151,30 @@ static int from_pod(const struct endpoints_place *place, const struct svc_inputs
 		if (pod->ips[i].family != family)
 			continue;
 		item.addr = pod->ips[i];
+		item.weight = policy_weight(policy, &item.addr, pod->node,
+					    obj_annotation(&pod->meta, ANN_WEIGHT));
 		return add_candidate(list, &item);
 	}
 	return 0;
 }
 
 /* E1, E2 */
-static int gather(const struct endpoints_place *place, const struct svc_inputs *in,
-		  const struct svc_port *port, int family, struct candidates *list)
+static int gather(const struct endpoints_place *place, const struct svc_policy *policy,
+		  const struct svc_inputs *in, const struct svc_port *port, int family,
+		  struct candidates *list)
 {
 	int rc = 0;
 
 	if (in->n_slices) {
 		for (size_t i = 0; i < in->n_slices && rc == 0; i++)
-			rc = from_slice(place, in->slices[i], port, family, list);
+			rc = from_slice(place, policy, in->slices[i], port, family, list);
 	} else if (in->endpoints) {
 		for (size_t i = 0; i < in->endpoints->n_subsets && rc == 0; i++)
-			rc = from_slice(place, &in->endpoints->subsets[i], port, family, list);
+			rc = from_slice(place, policy, &in->endpoints->subsets[i], port, family,
+					list);
 	} else {
 		for (size_t i = 0; i < in->n_pods && rc == 0; i++)
-			rc = from_pod(place, in, i, port, family, list);
+			rc = from_pod(place, policy, in, i, port, family, list);
 	}
 	return rc;
 }
@@ -193,6 +202,8 @@ static int candidate_cmp(const void *a, const void *b)
 		return x->ready ? -1 : 1;
 	if (x->serving != y->serving)
 		return x->serving ? -1 : 1;
+	if (x->weight != y->weight)
+		return x->weight < y->weight ? 1 : -1;
 	return (int)place_bits(y) - (int)place_bits(x);
 }
 
@@ -268,7 +279,7 @@ static struct pool *make_pool(const struct candidates *list, enum topology topol
 			.port = c->port,
 			.state = any_ready && !c->ready ? EP_DRAIN : EP_ACTIVE,
 			.local = c->maybe_local,
-			.weight = 1,
+			.weight = c->weight,
 		};
 	}
 	return pool_new(ep, n);
@@ -276,10 +287,10 @@ static struct pool *make_pool(const struct candidates *list, enum topology topol
 
 int endpoints_choose(const struct endpoints_place *place, const struct svc_inputs *inputs,
 		     const struct svc_port *port, int family, bool with_local,
-		     struct endpoint_sets *ret_sets)
+		     const struct svc_policy *policy, struct endpoint_sets *ret_sets)
 {
 	struct candidates list = {0};
-	int rc = gather(place, inputs, port, family, &list);
+	int rc = gather(place, policy, inputs, port, family, &list);
 
 	*ret_sets = (struct endpoint_sets){0};
 	if (rc == 0) {

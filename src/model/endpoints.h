@@ -11,6 +11,8 @@
 #include "model.h"
 #include "model/cache.h"
 
+struct svc_policy;
+
 /* Who this is computed for. */
 struct endpoints_place {
 	const char *node_name;
@@ -27,7 +29,7 @@ struct endpoint_sets {
 /* 0 or -ENOMEM. Pools may be empty. */
 int endpoints_choose(const struct endpoints_place *place, const struct svc_inputs *inputs,
 		     const struct svc_port *port, int family, bool with_local,
-		     struct endpoint_sets *ret_sets);
+		     const struct svc_policy *policy, struct endpoint_sets *ret_sets);
 void endpoint_sets_done(struct endpoint_sets *sets);
 
 #endif

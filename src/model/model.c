@@ -242,11 +242,18 @@ void frontend_free(struct frontend *fe)
 	free(fe);
 }
 
+static bool lb_equal(const struct lb_policy *a, const struct lb_policy *b)
+{
+	return a->sched_flags == b->sched_flags && a->affinity_sec == b->affinity_sec &&
+	       a->conns_max == b->conns_max && a->conns_min == b->conns_min &&
+	       a->tunnel_port == b->tunnel_port && a->forwarding == b->forwarding &&
+	       a->tunnel_type == b->tunnel_type && a->one_packet == b->one_packet;
+}
+
 bool frontend_equal(const struct frontend *a, const struct frontend *b)
 {
 	return fe_key_cmp(&a->key, &b->key) == 0 && strcmp(a->owner, b->owner) == 0 &&
-	       strcmp(a->lb.scheduler, b->lb.scheduler) == 0 &&
-	       a->lb.sched_flags == b->lb.sched_flags && a->lb.affinity_sec == b->lb.affinity_sec &&
+	       strcmp(a->lb.scheduler, b->lb.scheduler) == 0 && lb_equal(&a->lb, &b->lb) &&
 	       a->verdict == b->verdict && a->snat == b->snat && a->priority == b->priority &&
 	       a->inner == b->inner && fe_key_cmp(&a->via, &b->via) == 0 &&
 	       fe_key_cmp(&a->via_cluster, &b->via_cluster) == 0 &&
@@ -641,6 +648,22 @@ static void print_entrance(const struct frontend *fe, FILE *out)
 		fprintf(out, "  from %s\n", prefix_format(&fe->ranges->net[i], net));
 }
 
+static void print_policy(const struct lb_policy *lb, FILE *out)
+{
+	static const char *const tunnels[] = {"ipip", "gue", "gre"};
+
+	if (lb->conns_max)
+		fprintf(out, " connections=%u..%u", lb->conns_min, lb->conns_max);
+	if (lb->one_packet)
+		fputs(" one-packet", out);
+	if (lb->forwarding == FORWARD_DIRECT)
+		fputs(" forwarding=direct", out);
+	if (lb->forwarding == FORWARD_TUNNEL)
+		fprintf(out, " forwarding=%s", tunnels[lb->tunnel_type]);
+	if (lb->tunnel_port)
+		fprintf(out, ":%u", lb->tunnel_port);
+}
+
 static void print_frontend(const struct frontend *fe, FILE *out)
 {
 	static const char *const verdicts[] = {"forward", "reject", "drop"};
@@ -659,6 +682,7 @@ static void print_frontend(const struct frontend *fe, FILE *out)
 		fprintf(out, " flags=0x%x", fe->lb.sched_flags);
 	if (fe->lb.affinity_sec)
 		fprintf(out, " affinity=%us", fe->lb.affinity_sec);
+	print_policy(&fe->lb, out);
 	fprintf(out, " priority=%u\n", fe->priority);
 	for (size_t i = 0; i < fe->pool->n; i++) {
 		const struct endpoint *e = &fe->pool->ep[i];

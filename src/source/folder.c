@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "heap.h"
 #include "kube/decode.h"
 #include "source/folder.h"
 #include "source/tree.h"
@@ -99,6 +100,18 @@ static bool is_list(const cJSON *tree)
 	return len >= 4 && strcmp(kind->valuestring + len - 4, "List") == 0;
 }
 
+/* `kubectl get -o yaml` gives a List; a mapping where its elements belong would be lost unseen. */
+static int check_items(const struct doc_reader *reader, const cJSON *tree)
+{
+	const cJSON *kind = tree_get(tree, "kind"), *items = tree_get(tree, "items");
+
+	if (!items || cJSON_IsNull(items) || cJSON_IsArray(items) ||
+	    strcmp(kind->valuestring, "List") != 0)
+		return 0;
+	return err_set(reader->err, -EINVAL, "%s:%d: List: items: must be a list", reader->path,
+		       tree_line(items));
+}
+
 /* Objects inside something that is no List belong to that thing. */
 static void drop_elements(struct doc_reader *reader)
 {
@@ -119,6 +132,8 @@ static int take_tree(cJSON *tree, bool item, void *arg)
 
 	if (rc == 0 && !item && !list && tree_get(tree, "items"))
 		drop_elements(reader);
+	if (rc == 0 && list)
+		rc = check_items(reader, tree);
 	if (rc == 0 && !object)
 		reader->others += !list;
 	cJSON_Delete(tree);
@@ -252,6 +267,7 @@ static int take_docs(struct folder_file *file, const struct folder_file *known, 
 		     const char *text, size_t len, size_t *others, struct err *err)
 {
 	const char *end = text + len, *at = text;
+	void *heap = heap_populate(NULL);
 	bool whole;
 	size_t cap = 0;
 	int line = 1, rc = 0;
@@ -265,6 +281,7 @@ static int take_docs(struct folder_file *file, const struct folder_file *known, 
 		rc = take_doc(file, &cap, known, path, at, (size_t)(next - at), line, others, err);
 		line += count_lines(at, next);
 		at = next;
+		heap = heap_populate(heap);
 	}
 	return rc;
 }

@@ -7,6 +7,7 @@
  * (IN_CLOSE_WRITE, IN_MOVED_TO) from half of one (IN_MODIFY), and would have us guess with a delay.
  * A slow poll finds what a file system without inotify (a host's, a network's) does not tell. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
@@ -58,6 +59,7 @@ struct manifest_source {
 	bool full, again, again_full, settled_only; /* of this round; what the next must do */
 	bool complete, told_complete;
 	struct folder_changes changes;
+	uint64_t read_us, told_since_us; /* of this round, for the log */
 	size_t next_change;
 	struct folder_file *taking,
 		*replaced; /* of the change being applied; replaced may be NULL */
@@ -599,6 +601,8 @@ static void next_round(struct manifest_source *src)
 
 static void end_round(struct manifest_source *src)
 {
+	log_debug("manifests taken", "files=%zu read_us=%" PRIu64 " told_us=%" PRIu64,
+		  src->changes.n, src->read_us, uv_hrtime() / 1000 - src->told_since_us);
 	src->phase = IDLE;
 	src->n_services = src->next_service = 0;
 	if (src->changes.complete && !src->told_complete && !any_broken(src))
@@ -647,9 +651,11 @@ static void on_idle(uv_idle_t *idle)
 static void read_on_thread(uv_work_t *work)
 {
 	struct manifest_source *src = work->data;
+	uint64_t start_us = uv_hrtime() / 1000;
 
 	folder_read(src->dir, src->reading, src->full ? 0 : src->n_reading, src->files,
 		    src->n_files, src->settled_only, &src->changes);
+	src->read_us = uv_hrtime() / 1000 - start_us;
 }
 
 static void have_read(uv_work_t *work, int status)
@@ -675,6 +681,7 @@ static void have_read(uv_work_t *work, int status)
 	}
 	src->round++;
 	src->next_change = 0;
+	src->told_since_us = uv_hrtime() / 1000;
 	src->phase = APPLYING;
 	uv_idle_start(&src->idle, on_idle);
 }

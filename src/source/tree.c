@@ -347,7 +347,9 @@ static int on_begin(struct builder *b, const yaml_event_t *event, bool map)
 	struct level *level;
 
 	if (awaits_key(b))
-		return fail_at(b, event->start_mark.line, "a mapping or sequence as a key");
+		return fail_at(b, event->start_mark.line,
+			       "a mapping or sequence as a key (a template has to be rendered "
+			       "first)");
 	if (b->depth == TREE_DEPTH_MAX)
 		return fail_at(b, event->start_mark.line, "nested too deep");
 	level = &b->stack[b->depth];
@@ -499,6 +501,25 @@ static size_t line_inside(const struct builder *b, size_t line)
 	return line < last ? line : last;
 }
 
+static const char *find_line(const struct builder *b, size_t line)
+{
+	const char *at = b->text, *end = b->text + b->len, *newline;
+
+	while (line-- && (newline = memchr(at, '\n', (size_t)(end - at))))
+		at = newline + 1;
+	return at;
+}
+
+/* The common one, which libyaml calls a character that cannot start any token. */
+static bool is_tab_indented(const struct builder *b, size_t line)
+{
+	const char *at = find_line(b, line), *end = b->text + b->len;
+
+	while (at < end && *at == ' ')
+		at++;
+	return at < end && *at == '\t';
+}
+
 /* libyaml's problem, and in what: "..., while parsing a flow mapping begun in line 3". It does not
  * keep the line of a byte that it cannot read. */
 static int syntax_error(struct builder *b)
@@ -514,6 +535,10 @@ static int syntax_error(struct builder *b)
 	if (p->context && context_line != line)
 		snprintf(begun, sizeof(begun), " begun in line %zu",
 			 context_line + (size_t)b->first_line);
+	if (p->error == YAML_SCANNER_ERROR && is_tab_indented(b, line))
+		return err_set(b->err, -EINVAL,
+			       "%zu: not YAML: a tab: lines are indented by blanks",
+			       line + (size_t)b->first_line);
 	return err_set(b->err, -EINVAL, "%zu: not YAML: %s%s%s%s", line + (size_t)b->first_line,
 		       p->problem ? p->problem : "unreadable", p->context ? ", " : "",
 		       p->context ? p->context : "", begun);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Fuzzes ipvs/route_codec.c: bindings and addresses out of rtnetlink messages. */
+/* Fuzzes ipvs/route_codec.c and ct_codec.c: bindings, gateways and addresses out of rtnetlink
+ * messages, flows out of ctnetlink's. */
 #include "fuzz_message.h"
+#include "ct_codec.h"
 #include "route_codec.h"
 
 static void check_addr(const struct ip_addr *addr)
@@ -16,10 +18,19 @@ static void try_all(const struct nlmsghdr *msg)
 	static struct nl_batch *batch;
 	struct kbinding binding, again;
 	struct ip_addr addr;
+	struct kflow flow;
 
 	if (!batch)
 		batch = nl_batch_new(fuzz_conn());
-	if (route_get_addr(msg, 1, &addr))
+	if (ct_get_flow(msg, &flow)) {
+		check_addr(&flow.orig_dst);
+		check_addr(&flow.reply_src);
+		nl_batch_reset(batch);
+		PROMISE(ct_put_delete(batch, &flow) == 0);
+	}
+	if (route_get_gateway(msg, &addr))
+		check_addr(&addr);
+	if (route_get_addr(msg, (const int[]){1, 0}, &addr))
 		check_addr(&addr);
 	if (!route_get_binding(msg, &binding))
 		return;

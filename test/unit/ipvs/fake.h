@@ -15,6 +15,7 @@
 #define FAKE_BINDINGS 128
 #define FAKE_ELEMS    2048
 #define FAKE_EVENTS   64
+#define FAKE_FLOWS    32
 #define FAKE_FD       1000 /* what fds() returns: never polled here */
 
 struct fake_service {
@@ -38,9 +39,12 @@ struct fake {
 	struct kbinding bindings[FAKE_BINDINGS];
 	struct kelem elems[FAKE_ELEMS];
 	struct kevent events[FAKE_EVENTS];
-	uint64_t rules[2]; /* digest of the rules loaded; 0 = no table */
+	size_t n_flows;
+	struct kflow flows[FAKE_FLOWS]; /* connection tracking; the test puts them in */
+	uint64_t rules[2];              /* digest of the rules loaded; 0 = no table */
 	struct ip_addr addrs[2];
-	char missing[16]; /* a scheduler that this kernel does not have */
+	char missing[16];     /* a scheduler that this kernel does not have */
+	struct fe_key hidden; /* not in dumps, as what moves while one is read; family 0 = none */
 	uint64_t ops, writes, now_ms;
 
 	/* Faults: at operation `fault_at` (counted from 1), and at random, one in `fault_every`. */
@@ -76,6 +80,10 @@ void fake_flush_rules(struct fake *fake, int family, bool told);
 /* The node's one address of that family is another now. */
 void fake_set_addr(struct fake *fake, const char *addr, bool told);
 void fake_del_elem(struct fake *fake, size_t i, bool told);
+
+bool fake_has_elem(const struct fake *fake, struct kelem elem);
+/* Is a virtual server of FOREIGN_NET? */
+bool fake_is_foreign(const struct ipvs_key *key);
 
 /* `nft -f -` with the script that the backend made. */
 int fake_nft(struct fake *fake, const char *script);

@@ -146,12 +146,10 @@ void rig_pass(struct rig *rig, uint64_t ms)
 	}
 }
 
-void rig_open(struct rig *rig)
+void rig_begin(struct rig *rig)
 {
-	cleanup_free struct fe_key *keys = NULL;
 	struct err err = {0};
 	int rc, turns = 0;
-	ssize_t n;
 
 	assert_int_equal(ipvs_backend_open_on(fake_kernel(rig->fake), &rig->config, &rig->env,
 					      &rig->be, &err),
@@ -160,10 +158,21 @@ void rig_open(struct rig *rig)
 		assert_true(++turns < 10000);
 		rig->fake->now_ms += rc < 0 ? 1000 : 0;
 	}
-	free(keys);
-	n = model_keys(rig->model, &keys);
+}
+
+void rig_mark_all(struct rig *rig)
+{
+	cleanup_free struct fe_key *keys = NULL;
+	ssize_t n = model_keys(rig->model, &keys);
+
 	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, keys, (size_t)n), 0);
 	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, NULL, 0), 0);
+}
+
+void rig_open(struct rig *rig)
+{
+	rig_begin(rig);
+	rig_mark_all(rig);
 	rig_work(rig);
 }
 

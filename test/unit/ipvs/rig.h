@@ -41,6 +41,9 @@ void rig_free(struct rig *rig);
 
 /* Opens the backend, reads the kernel, marks everything, works until nothing is left to do now. */
 void rig_open(struct rig *rig);
+/* Its parts: opens and reads; marks all there is, in the model and in the kernel. */
+void rig_begin(struct rig *rig);
+void rig_mark_all(struct rig *rig);
 void rig_close(struct rig *rig);
 void rig_restart(struct rig *rig);
 

@@ -8,7 +8,8 @@
 
 #include "route_codec.h"
 
-#define LO 1
+#define LO      1
+#define NO_LINK ((const int[]){LO, 77})
 
 /* ip route append local 10.96.0.2/32 dev lo table local scope host proto 118 */
 static const char append4[] = "2c0000001800010c000000000000000002200000ff76fe0200000000"
@@ -189,7 +190,7 @@ static void check_addr(const char *hex, int lo, const char *want)
 	struct ip_addr got;
 	char text[ADDR_TEXT_MAX];
 
-	assert_int_equal(route_get_addr(msg, lo, &got), want != NULL);
+	assert_int_equal(route_get_addr(msg, (const int[]){lo, 77}, &got), want != NULL);
 	if (want)
 		assert_string_equal(addr_format(&got, text), want);
 }
@@ -215,9 +216,9 @@ static void flags_mean_what_their_family_means(void **state)
 
 	(void)state;
 	((uint8_t *)v4)[52] = IFA_F_PERMANENT | IFA_F_SECONDARY; /* in IFA_FLAGS */
-	assert_true(route_get_addr(v4, LO, &got));
+	assert_true(route_get_addr(v4, NO_LINK, &got));
 	((uint8_t *)v6)[68] = IFA_F_PERMANENT | IFA_F_TEMPORARY;
-	assert_false(route_get_addr(v6, LO, &got));
+	assert_false(route_get_addr(v6, NO_LINK, &got));
 }
 
 /* A point-to-point link: IFA_ADDRESS is the peer's, IFA_LOCAL our own. */
@@ -234,7 +235,7 @@ static void of_two_ends_ours_is_told(void **state)
 	nl_put(batch, IFA_LOCAL, ours.bytes, 4);
 	cleanup_free struct nlmsghdr *msg = batch_take(batch, nl_batch_end(batch));
 
-	assert_true(route_get_addr(msg, LO, &got));
+	assert_true(route_get_addr(msg, NO_LINK, &got));
 	assert_true(addr_equal(&got, &ours));
 	nl_batch_free(batch);
 }
@@ -265,7 +266,7 @@ static void cut_messages_are_never_misread(void **state)
 
 			if (depth)
 				message_fit(cut, NLMSG_HDRLEN + sizeof(struct ifaddrmsg), depth);
-			if (route_get_addr(cut, LO, &got))
+			if (route_get_addr(cut, NO_LINK, &got))
 				assert_true(addr_equal(&got, &want_addr));
 		}
 	}

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "engine.h"
 #include "rig.h"
 
 #define A    "10.244.1.2"
@@ -551,6 +552,41 @@ static void node_address_that_changes_moves_the_bindings(void **state)
 	rig_assert_settled(rig);
 }
 
+/* The daemon steps before all Services are computed, for the API server's sake: what the model does
+ * not have yet must stay as it is, whatever marks it. */
+static void what_the_model_lacks_stays_until_it_is_whole(void **state)
+{
+	static const char other[] = "add dest 10.96.0.9:80/TCP 10.244.1.2:8080 weight=1";
+	static const char fresh[] = "add dest 10.96.0.1:80/TCP 10.244.2.9:8080 weight=1";
+	struct rig *rig = *state;
+	struct model *whole;
+
+	some_services(rig);
+	rig_put(rig, "10.96.0.9:80/TCP", A);
+	rig_open(rig);
+	rig_close(rig);
+	whole = rig->model;
+	rig->model = model_new();
+	rig_put(rig, WEB, A " " B " 10.244.2.9");
+	rig_begin(rig);
+	rig->fake->events[rig->fake->n_events++] =
+		(struct kevent){.kind = KE_RULES_GONE, .family = AF_INET}; /* marks all of it */
+	rig_work(rig);
+	assert_true(kernel_has(rig, fresh));
+	assert_true(kernel_has(rig, other));
+	assert_false(kernel_has(rig, "elem refused 10.96.0.9 TCP 80"));
+	model_free(rig->model);
+	rig->model = whole;
+	rig_put(rig, WEB, A " " B " 10.244.2.9");
+	rig_mark_all(rig);
+	rig_work(rig);
+	assert_true(kernel_has(rig, other));
+	rig_assert_settled(rig);
+	rig_remove(rig, "10.96.0.9:80/TCP"); /* from now on what it does not have goes */
+	rig_work(rig);
+	assert_false(kernel_has(rig, other));
+}
+
 static void plan_is_what_step_would_do(void **state)
 {
 	struct rig *rig = *state;
@@ -570,6 +606,143 @@ static void plan_is_what_step_would_do(void **state)
 	assert_string_equal(text, "add elem hairpin 10.244.1.3\n"
 				  "add dest 10.96.0.1:80/TCP 10.244.1.3:8080 weight=1\n");
 	assert_int_equal(rig->fake->writes, before);
+}
+
+/* A ledger that has grown is written anew; the restart after it still knows everything. */
+static void restart_after_a_long_time(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t writes;
+
+	some_services(rig);
+	rig_open(rig);
+	for (int i = 0; i < 3000; i++) { /* two lines each */
+		rig_put(rig, WEB, i % 2 ? A " " B : A " " C);
+		rig_work(rig);
+	}
+	rig_put(rig, WEB, A " " B);
+	rig_work(rig);
+	rig_pass(rig, 61000);
+	writes = rig->fake->writes;
+	rig_restart(rig);
+	assert_int_equal(rig->fake->writes, writes);
+	assert_int_equal(rig_counter(rig, "rules_loads "), 0);
+	rig_assert_settled(rig);
+}
+
+/* One that drained, went, and came again has nothing of its old deadline after a restart. */
+static void deadline_of_a_former_life(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key web = rig_key(WEB);
+	uint64_t writes;
+
+	rig_put(rig, WEB, A " " B);
+	rig_open(rig);
+	rig_put(rig, WEB, A); /* idle: gone at once */
+	rig_work(rig);
+	assert_null(fake_dest(rig->fake, &web, B));
+	rig_put(rig, WEB, A " " B);
+	rig_work(rig);
+	rig_pass(rig, 61000);
+	writes = rig->fake->writes;
+	rig_restart(rig);
+	assert_int_equal(rig->fake->writes, writes);
+	rig_close(rig);
+	fake_dest(rig->fake, &web, B)->active_conns = 1;
+	rig_put(rig, WEB, A); /* removed while we were down: it drains from now */
+	rig_open(rig);
+	assert_non_null(fake_dest(rig->fake, &web, B));
+	assert_int_equal(fake_dest(rig->fake, &web, B)->weight, 0);
+	fake_dest(rig->fake, &web, B)->active_conns = 0;
+	rig_pass(rig, 61000);
+	rig_assert_settled(rig);
+}
+
+/* What a dump does not show is asked for by its key before it counts as gone. */
+static void hole_in_a_dump(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t writes;
+
+	some_services(rig);
+	rig_open(rig);
+	writes = rig->fake->writes;
+	rig->fake->hidden = rig_key(WEB);
+	for (int i = 0; i < 3; i++)
+		rig_pass(rig, 31000);
+	assert_true(rig_counter(rig, "audits ") >= 3);
+	assert_int_equal(rig_counter(rig, "drift "), 0);
+	assert_int_equal(rig->fake->writes, writes);
+	rig_assert_settled(rig);
+}
+
+/* Its Service is told by the audit that saw it, not when refusals are tried again. */
+static void address_freed_by_a_foreign_server(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key key = rig_key(WEB);
+
+	fake_foreign_add(rig->fake, &key, "wlc");
+	rig->config.audit_ms = 3000;
+	rig_put(rig, WEB, A);
+	rig_open(rig);
+	assert_int_equal(rig_report(rig, &key)->outcome, R_REFUSED);
+	fake_del_service(rig->fake, &key);
+	rig_pass(rig, 4000);
+	assert_int_equal(rig_report(rig, &key)->outcome, R_DONE);
+	rig_assert_settled(rig);
+}
+
+/* Not the first address there is, but the one that the node's object has. */
+static void bindings_take_the_node_address(void **state)
+{
+	struct rig *rig = *state;
+
+	addr_parse("192.0.2.50", &rig->fake->addrs[1]);
+	rig->config.node_addr[0] = rig->fake->addrs[1];
+	rig_put(rig, WEB, A);
+	rig_open(rig);
+	assert_int_equal(rig->fake->n_bindings, 1);
+	assert_true(addr_equal(&rig->fake->bindings[0].src, &rig->fake->addrs[1]));
+}
+
+/* The helper table too; and an address of two frontends is bound once. */
+static void plan_of_an_empty_kernel(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key keys[] = {rig_key("10.96.0.1:80/TCP"), rig_key("10.96.0.1:81/TCP")};
+	struct ip_prefix nets[3];
+	cleanup_free char *text = NULL;
+	struct err err = {0};
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	prefix_parse("10.244.0.0/16", &nets[0]);
+	prefix_parse("fd00:244::/64", &nets[1]);
+	prefix_parse("10.245.0.0/16", &nets[2]);
+	rig->config.local_nets = nets;
+	rig->config.n_local_nets = ARRAY_SIZE(nets);
+	rig->config.read_only = true;
+	rig_put(rig, "10.96.0.1:80/TCP", "");
+	rig_put(rig, "10.96.0.1:81/TCP", "");
+	assert_int_equal(ipvs_backend_open_on(fake_kernel(rig->fake), &rig->config, &rig->env,
+					      &rig->be, &err),
+			 0);
+	while (ipvs_backend_ops.read(rig->be, 1000000, &err) > 0)
+		;
+	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, keys, ARRAY_SIZE(keys)), 0);
+	assert_int_equal(ipvs_backend_ops.print_plan(rig->be, rig->model, out), 0);
+	fclose(out);
+	assert_string_equal(text, "load table ip vipd local_nets=10.244.0.0/16,10.245.0.0/16\n"
+				  "add elem vips 10.96.0.1\n"
+				  "add elem services 10.96.0.1 TCP 80\n"
+				  "add elem refused 10.96.0.1 TCP 80\n"
+				  "add elem services 10.96.0.1 TCP 81\n"
+				  "add elem refused 10.96.0.1 TCP 81\n"
+				  "add service 10.96.0.1:80/TCP rr flags=0x0 timeout=0\n"
+				  "add service 10.96.0.1:81/TCP rr flags=0x0 timeout=0\n"
+				  "add binding 10.96.0.1 src=192.0.2.1\n");
 }
 
 int main(void)
@@ -603,7 +776,14 @@ int main(void)
 		TEST(lost_notifications_mean_an_audit),
 		TEST(rules_that_do_not_load_are_tried_again),
 		TEST(node_address_that_changes_moves_the_bindings),
+		TEST(what_the_model_lacks_stays_until_it_is_whole),
 		TEST(plan_is_what_step_would_do),
+		TEST(plan_of_an_empty_kernel),
+		TEST(restart_after_a_long_time),
+		TEST(deadline_of_a_former_life),
+		TEST(hole_in_a_dump),
+		TEST(address_freed_by_a_foreign_server),
+		TEST(bindings_take_the_node_address),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

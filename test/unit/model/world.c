@@ -93,8 +93,7 @@ static void compute_service(struct world *world, const char *key)
 
 	assert_int_equal(cache_inputs(world->cache, key, &inputs), 0);
 	assert_int_equal(desired_compute(&config, &inputs, &want), 0);
-	free(inputs.pods);
-	free(inputs.pod_zones);
+	svc_inputs_done(&inputs);
 	assert_int_equal(claims_update(world->claims, key, &want, world->model), 0);
 	svc_want_done(&want);
 }

@@ -209,6 +209,8 @@ static void changes_of_files(void **state)
 	expect(files, &known, "");
 	files_replace(files, "b.yaml", POD("b2"));
 	expect(files, &known, "b.yaml: Pod default/b2;\n");
+	files_age(files, "b.yaml");
+	expect(files, &known, "b.yaml: (as before) Pod default/b2;\n");
 	files_replace(files, "b.yaml", POD("b3")); /* same size; the inode tells */
 	files_age(files, "b.yaml");
 	expect(files, &known, "b.yaml: Pod default/b3;\n");
@@ -323,6 +325,9 @@ static void lists(void **state)
 		/* Objects inside something else belong to that thing, not to the cluster. */
 		{"kind: Catalogue\nitems:\n- " POD("a"), ":; +1"},
 		{"items:\n- " POD("a"), ":; +1"},
+		{"apiVersion: v1\nkind: List\nitems: null\n", ":;"},
+		{"apiVersion: v1\nkind: List\nitems: {kind: Pod}\n",
+		 ": error DIR/a.yaml:3: List: items: must be a list"},
 		{"%YAML 1.1\n---\n" POD("a") "---\nkind: Catalogue\nitems:\n- " POD(
 			 "b") "---\n" POD("c"),
 		 ": Pod default/a Pod default/c; +1"},

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 #include "fixture.h"
@@ -117,6 +118,24 @@ static void broken_file(void **state)
 	close_source(f);
 }
 
+/* What cannot even be looked at is not gone. */
+static void link_to_itself(void **state)
+{
+	struct fixture *f = *state;
+	char path[FILES_PATH_MAX], beside[FILES_PATH_MAX];
+
+	files_write(&f->files, "a.yaml", POD("p"));
+	open_source(f);
+	expect(f, "put Pod p\ncommit\n");
+	assert_int_equal(symlink("a.yaml", files_path(&f->files, ".beside", beside)), 0);
+	assert_int_equal(rename(beside, files_path(&f->files, "a.yaml", path)), 0);
+	expect(f,
+	       "a.yaml: DIR/a.yaml: cannot be read: Too many levels of symbolic links\ncommit\n");
+	files_replace(&f->files, "a.yaml", POD("q"));
+	expect(f, "a.yaml is right again\nput Pod q\nremove Pod p\ncommit\n");
+	close_source(f);
+}
+
 static void broken_file_goes(void **state)
 {
 	struct fixture *f = *state;
@@ -204,6 +223,24 @@ static void swapped_folder(void **state)
 }
 
 /* Nothing is gone with the folder. The slow look finds it when it is there again. */
+/* Unknown is not empty: until the folder was listed once, nothing is told to be complete. */
+static void cannot_be_listed_at_first(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit limit, none;
+
+	files_write(&f->files, "a.yaml", SERVICE("web", "80"));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	open_source(f);
+	expect(f, "DIR: the folder DIR cannot be read: Too many open files\ncommit incomplete\n");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	files_age(&f->files, "a.yaml");
+	expect_within(f, 2 * POLL_MS, "DIR is right again\nput Service web :80\ncommit\n");
+	close_source(f);
+}
+
 static void folder_goes_and_comes(void **state)
 {
 	struct fixture *f = *state;
@@ -423,7 +460,7 @@ static void state_only_read(void **state)
 static void broken_over_a_restart(void **state)
 {
 	struct fixture *f = *state;
-	char path[FILES_PATH_MAX];
+	char path[FILES_PATH_MAX], *text;
 
 	set_ranges(f, "10.0.0.0/30", NULL);
 	f->config.state_path = files_path(&f->files, "state", path);
@@ -435,6 +472,14 @@ static void broken_over_a_restart(void **state)
 	forget_told(&f->told);
 	files_write(&f->files, "a.yaml", "[");
 	files_write(&f->files, "b.yaml", SERVICE_ANY("thief"));
+	open_source(f);
+	expect(f, "a.yaml: DIR/a.yaml:1: not YAML: did not find expected node content, while "
+		  "parsing a flow node\nput Service thief 10.0.0.1\ncommit\n");
+	close_source(f);
+	text = files_read(&f->files, "state");
+	assert_non_null(strstr(text, "\"default/web\""));
+	free(text);
+	forget_told(&f->told);
 	open_source(f);
 	expect(f, "a.yaml: DIR/a.yaml:1: not YAML: did not find expected node content, while "
 		  "parsing a flow node\nput Service thief 10.0.0.1\ncommit\n");
@@ -548,10 +593,12 @@ int main(void)
 		CASE(file_goes),
 		CASE(broken_file),
 		CASE(broken_file_goes),
+		CASE(link_to_itself),
 		CASE(broken_from_the_first),
 		CASE(change_in_mid_round),
 		CASE(many_files_at_once),
 		CASE(swapped_folder),
+		CASE(cannot_be_listed_at_first),
 		CASE(folder_goes_and_comes),
 		CASE(twice_in_a_file),
 		CASE(first_of_two_goes),

@@ -288,16 +288,18 @@ static void json(void **state)
 static void bad_yaml(void **state)
 {
 	static const struct good_case cases[] = {
-		{"a: 1\n\tb: 2\n", "2: not YAML: found a tab character that violates indentation"},
-		{"a:\n\tb: 2\n", "2: not YAML: found character that cannot start any token"},
+		{"a: 1\n\tb: 2\n", "2: not YAML: a tab: lines are indented by blanks"},
+		{"a:\n\tb: 2\n", "2: not YAML: a tab: lines are indented by blanks"},
 		{"a:\n  b: 1\n c: 2\n", "3: not YAML: did not find expected key"},
 		{"a: [1, 2\nb: 3\n", "2: not YAML: did not find expected ',' or ']'"},
 		{"a: 'x\n", "1: not YAML: found unexpected end of stream"},
 		{"a: 'x\nb: c\n", "2: not YAML: found unexpected end of stream, while scanning a "
 				  "quoted scalar begun in line 1"},
 		{"a: b: c\n", "1: not YAML: mapping values are not allowed in this context"},
-		{"a: {{ .Values.port }}\n", "1: a mapping or sequence as a key"},
-		{"? [a]\n: b\n", "1: a mapping or sequence as a key"},
+		{"a: {{ .Values.port }}\n",
+		 "1: a mapping or sequence as a key (a template has to be rendered first)"},
+		{"? [a]\n: b\n",
+		 "1: a mapping or sequence as a key (a template has to be rendered first)"},
 		{"a: 1\n? *x\n: b\n", "2: an alias as a key"},
 		{"a: 1\nb: *x\n", "2: an alias for an unknown anchor"},
 		{"a: &x [1, *x]\n", "1: an alias for an unknown anchor"},

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The kernel settings that IPVS mode needs, in the network namespace of the caller. */
-#ifndef VIPD_IPVS_SYSCTL_H
-#define VIPD_IPVS_SYSCTL_H
+#ifndef VIPD_IPVS_SETTINGS_H
+#define VIPD_IPVS_SETTINGS_H
 
 #include "err.h"
 
 /* Reads each and writes those that differ, logging what it changed. -errno for one that can be
  * neither read nor written, and then balancing would be wrong, not just slower. */
-int sysctl_setup(struct err *err);
+int settings_setup(bool strict_arp, struct err *err);
 
 #endif
