@@ -60,6 +60,7 @@ struct manifest_source {
 	bool complete, told_complete;
 	struct folder_changes changes;
 	uint64_t read_us, told_since_us; /* of this round, for the log */
+	int64_t told_ms; /* by the wall clock: when the round's Services appeared */
 	size_t next_change;
 	struct folder_file *taking,
 		*replaced; /* of the change being applied; replaced may be NULL */
@@ -484,7 +485,7 @@ static void tell_service(struct manifest_source *src, struct object_entry *entry
 
 	if (!first || first->told || !first->object)
 		return;
-	rc = registry_fill(src->registry, &first->object->service, wall_clock_ms(), &err);
+	rc = registry_fill(src->registry, &first->object->service, src->told_ms, &err);
 	if (rc < 0) {
 		snprintf(text, sizeof(text), "%s: %s", first->object->meta.origin, err.text);
 		problem(src, entry->key, text);
@@ -641,6 +642,7 @@ static void on_idle(uv_idle_t *idle)
 		if (src->n_services)
 			qsort(src->services, src->n_services, sizeof(struct object_entry *),
 			      service_cmp);
+		src->told_ms = wall_clock_ms();
 		src->phase = TELLING;
 	}
 	if (src->phase == TELLING && tell_slice(src, &budget)) {
