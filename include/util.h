@@ -31,6 +31,10 @@ static inline void util_free_ptr(void *ptr)
  * 0, or -ENOMEM with the array unchanged. */
 int util_grow(void **items, size_t *cap, size_t need, size_t size);
 
+/* FIRST, `separator`, SECOND into `buf`, cut to `size` bytes with the NUL; its length. For keys,
+ * which are made for every object: printf costs several times what the rest of a look-up does. */
+size_t util_join(char *buf, size_t size, const char *first, char separator, const char *second);
+
 /* 64-bit FNV-1a over `len` bytes, continuing from `seed` (start with UTIL_HASH_SEED). For hash
  * tables and stable shuffles; not for anything that an adversary may choose collisions in. */
 #define UTIL_HASH_SEED 0xcbf29ce484222325ULL

@@ -33,7 +33,8 @@ struct unit {
 	bool usurped; /* the kernel had it when we made it: it is somebody else's */
 	enum outcome outcome;
 	unsigned attempts;
-	uint64_t retry_ms; /* when not queued: next try; 0 = none */
+	struct pic_service *svc; /* within a slice: the key's entry, NULL = look it up */
+	uint64_t retry_ms;       /* when not queued: next try; 0 = none */
 	char *reason;
 	struct unit *next;
 	UT_hash_handle hh;

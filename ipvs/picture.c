@@ -318,12 +318,22 @@ struct pic_dest *picture_dest(const struct pic_service *svc, const struct ip_add
 	return NULL;
 }
 
+/* Room for one more; the first time for all that the pool has, and no more. */
+static int dests_grow(struct pic_service *svc)
+{
+	size_t n = svc->pool ? svc->pool->n : 0;
+
+	if (!svc->cap && n && (svc->dests = malloc(n * sizeof(*svc->dests))))
+		svc->cap = n;
+	return util_grow((void **)&svc->dests, &svc->cap, svc->n + 1, sizeof(*svc->dests));
+}
+
 struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
 				  uint16_t port)
 {
 	size_t at = dest_place(svc, addr, port);
 
-	if (util_grow((void **)&svc->dests, &svc->cap, svc->n + 1, sizeof(*svc->dests)) < 0)
+	if (dests_grow(svc) < 0)
 		return NULL;
 	memmove(svc->dests + at + 1, svc->dests + at, (svc->n - at) * sizeof(*svc->dests));
 	svc->n++;

@@ -13,7 +13,7 @@
 #include "log.h"
 
 #define CHUNK_MIN 32
-#define CHUNK_MAX 1024
+#define CHUNK_MAX 960 /* two datagrams of 64 KiB */
 #define SLICE_MIN 256 /* operations */
 #define SLICE_MAX 4096
 
@@ -167,11 +167,10 @@ static void apply_service(struct backend *be, const struct kop *op)
 static void apply_dest(struct backend *be, const struct kop *op, struct unit *unit)
 {
 	const struct kdest *want = &op->rs.dest;
-	struct pic_service *svc;
+	struct pic_service *svc = unit->svc ? unit->svc : picture_service(&be->pic, &unit->key);
 	struct pic_dest *dest;
-	struct fe_key key;
 
-	if (!picture_fe_key(&op->rs.key, &key) || !(svc = picture_service(&be->pic, &key)))
+	if (!svc)
 		return;
 	dest = picture_dest(svc, &want->addr, want->port);
 	if (op->verb == KV_DEL) {
@@ -187,7 +186,7 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 	dest->weight = want->weight;
 	if (want->weight) {
 		if (dest->deadline_ms)
-			ledger_drain(be->ledger, &key, &dest->addr, dest->port, 0);
+			ledger_drain(be->ledger, &svc->key, &dest->addr, dest->port, 0);
 		picture_dest_drain(&be->pic, dest, 0);
 	} else if (!dest->deadline_ms) {
 		picture_dest_drain(&be->pic, dest, engine_now_ms(be) + be->config.drain_ms);
@@ -584,6 +583,7 @@ static int lower_server_unit(struct backend *be, const struct lowering *low,
 	struct pic_service *svc;
 	int rc = prepare(be, low, fe, unit, &svc);
 
+	unit->svc = svc;
 	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
 }
 
@@ -625,6 +625,7 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 	unit->in_slice = true;
 	unit->blocked = unit->again = false;
 	unit->outcome = R_DONE;
+	unit->svc = NULL;
 	free(unit->reason);
 	unit->reason = NULL;
 	if (unit->reread && scan_reread(be, &unit->key, unit->usurped) < 0) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <string.h>
 #include <time.h>
 
 #include "heap.h"
@@ -23,6 +24,19 @@ int util_grow(void **items, size_t *cap, size_t need, size_t size)
 	*items = grown;
 	*cap = want;
 	return 0;
+}
+
+size_t util_join(char *buf, size_t size, const char *first, char separator, const char *second)
+{
+	size_t len = strnlen(first, size - 1), rest;
+
+	memcpy(buf, first, len);
+	if (len < size - 1)
+		buf[len++] = separator;
+	rest = strnlen(second, size - 1 - len);
+	memcpy(buf + len, second, rest);
+	buf[len + rest] = '\0';
+	return len + rest;
 }
 
 uint64_t util_hash(uint64_t seed, const void *data, size_t len)

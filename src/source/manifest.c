@@ -35,10 +35,10 @@ struct def {
 };
 
 struct object_entry {
-	char *key;
 	enum obj_kind kind;
 	struct def *defs; /* sorted by file name */
 	UT_hash_handle hh;
+	char key[];
 };
 
 enum phase { IDLE, READING, APPLYING, SETTLING, TELLING };
@@ -60,7 +60,7 @@ struct manifest_source {
 	bool complete, told_complete;
 	struct folder_changes changes;
 	uint64_t read_us, told_since_us; /* of this round, for the log */
-	int64_t told_ms; /* by the wall clock: when the round's Services appeared */
+	int64_t told_ms;                 /* by the wall clock: when the round's Services appeared */
 	size_t next_change;
 	struct folder_file *taking,
 		*replaced; /* of the change being applied; replaced may be NULL */
@@ -141,17 +141,19 @@ static struct object_entry *entry_get(struct manifest_source *src, const char *k
 				      enum obj_kind kind)
 {
 	struct object_entry *entry;
+	size_t len = strlen(key);
+	unsigned hash;
 
-	HASH_FIND_STR(src->objects, key, entry);
+	HASH_VALUE(key, len, hash);
+	HASH_FIND_BYHASHVALUE(hh, src->objects, key, len, hash, entry);
 	if (entry)
 		return entry;
-	entry = calloc(1, sizeof(*entry));
-	if (!entry || !(entry->key = strdup(key))) {
-		free(entry);
+	entry = calloc(1, sizeof(*entry) + len + 1);
+	if (!entry)
 		return NULL;
-	}
 	entry->kind = kind;
-	HASH_ADD_KEYPTR(hh, src->objects, entry->key, strlen(entry->key), entry);
+	memcpy(entry->key, key, len);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, src->objects, entry->key, len, hash, entry);
 	return entry;
 }
 
@@ -320,7 +322,6 @@ static void remove_object(struct manifest_source *src, struct object_entry *entr
 		if (src->services[i] == entry)
 			src->services[i] = NULL;
 	HASH_DEL(src->objects, entry);
-	free(entry->key);
 	free(entry);
 }
 
@@ -514,7 +515,6 @@ static void free_if_over(struct manifest_source *src)
 			free(def);
 		}
 		HASH_DEL(src->objects, entry);
-		free(entry->key);
 		free(entry);
 	}
 	for (size_t i = 0; i < src->n_files; i++)
