@@ -767,14 +767,19 @@ static void ledger_upkeep(struct backend *be)
 		log_warn("ledger not rewritten", "error=\"%s\"", err.text);
 }
 
-/* Slices grow while they stay within half of their time, and shrink when they exceed it. */
+/* Slices grow until they need three quarters of their time, and shrink when they exceed it. */
 static void adapt(struct backend *be, uint64_t took_us, uint64_t budget_us)
 {
-	if (took_us > budget_us && be->slice_ops > SLICE_MIN)
-		be->slice_ops /= 2;
-	else if (took_us < budget_us / 2 && be->plan.n >= be->slice_ops &&
-		 be->slice_ops < SLICE_MAX)
-		be->slice_ops *= 2;
+	uint64_t aim_us = budget_us - budget_us / 4;
+	size_t ops = be->slice_ops;
+
+	if (took_us > budget_us)
+		ops /= 2;
+	else if (took_us < aim_us && be->plan.n >= ops)
+		ops = took_us < aim_us / 2 ? 2 * ops : (size_t)(ops * aim_us / took_us);
+	if (ops < SLICE_MIN)
+		ops = SLICE_MIN;
+	be->slice_ops = ops > SLICE_MAX ? SLICE_MAX : ops;
 }
 
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)

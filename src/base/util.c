@@ -6,6 +6,23 @@
 #include "heap.h"
 #include "util.h"
 
+#define LARGE_BYTES     (32 * 1024)
+#define LARGE_BYTES_MAX (SIZE_MAX / 2)
+
+/* A large array moves to memory that is populated at once, not by a page fault a page. */
+static void *grow_large(void *items, size_t old_bytes, size_t bytes)
+{
+	void *heap = heap_populate(NULL), *grown = malloc(bytes);
+
+	heap_populate(heap);
+	if (!grown)
+		return NULL;
+	if (old_bytes)
+		memcpy(grown, items, old_bytes);
+	free(items);
+	return grown;
+}
+
 int util_grow(void **items, size_t *cap, size_t need, size_t size)
 {
 	size_t want = *cap ? *cap : 8;
@@ -18,7 +35,10 @@ int util_grow(void **items, size_t *cap, size_t need, size_t size)
 			return -ENOMEM;
 		want *= 2;
 	}
-	grown = reallocarray(*items, want, size);
+	if (want <= LARGE_BYTES_MAX / size && want * size >= LARGE_BYTES)
+		grown = grow_large(*items, *cap * size, want * size);
+	else
+		grown = reallocarray(*items, want, size);
 	if (!grown)
 		return -ENOMEM;
 	*items = grown;
@@ -58,14 +78,28 @@ static uint64_t monotonic_us(void)
 
 struct budget budget_start(uint64_t us)
 {
-	return (struct budget){.end_us = us > UINT64_MAX / 2 ? UINT64_MAX : monotonic_us() + us,
+	uint64_t now_us = monotonic_us();
+
+	return (struct budget){.end_us = us > UINT64_MAX / 2 ? UINT64_MAX : now_us + us,
+			       .looked_us = now_us,
+			       .stride = 8,
 			       .heap = heap_populate(NULL)};
 }
 
 bool budget_left(struct budget *budget)
 {
-	if (budget->steps++ % BUDGET_STEPS)
-		return true;
+	uint64_t now_us;
+
 	budget->heap = heap_populate(budget->heap);
-	return monotonic_us() < budget->end_us;
+	if (budget->steps++ % budget->stride)
+		return true;
+	now_us = monotonic_us();
+	if (budget->steps > 1 && now_us - budget->looked_us < BUDGET_LOOK_US / 2 &&
+	    budget->stride < BUDGET_STEPS_MAX)
+		budget->stride *= 2;
+	else if (now_us - budget->looked_us > BUDGET_LOOK_US * 2 && budget->stride > 1)
+		budget->stride /= 2;
+	budget->looked_us = now_us;
+	budget->steps = 1;
+	return now_us < budget->end_us;
 }

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include <uthash.h>
 
+#include "heap.h"
 #include "model/cache.h"
 
 #define OBJ_KEY_MAX   (CACHE_KEY_MAX + 2)
@@ -491,10 +492,13 @@ ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys)
 	size_t bytes = 0, n = 0;
 	struct svc_entry *entry, *next;
 	char **keys, *text;
+	void *heap;
 
 	for (entry = cache->dirty; entry; entry = entry->next_dirty)
 		bytes += strlen(entry->key) + 1;
+	heap = heap_populate(NULL);
 	keys = malloc((cache->n_dirty + 1) * sizeof(*keys) + bytes);
+	heap_populate(heap);
 	if (!keys)
 		return -ENOMEM;
 	text = (char *)(keys + cache->n_dirty + 1);
