@@ -509,12 +509,9 @@ static int fake_listen(void *ctx)
 {
 	struct fake *fake = ctx;
 
-	if (fake->listening_fails) {
-		fake->listening_fails--;
-		return -ENOMEM;
-	}
-	fake->listening = true;
-	return 0;
+	fake->listening = !fake->listening_fails;
+	fake->listening_fails -= !fake->listening;
+	return fake->listening ? 0 : -ENOMEM;
 }
 
 static size_t fake_fds(void *ctx, int *ret_fds, size_t max)
