@@ -557,21 +557,22 @@ static uint64_t tick_drains(struct backend *be, uint64_t now_ms)
 	return be->next_drain_ms;
 }
 
-/* What the kernel did not tell while nobody listened is found by reading the elements once more. */
+/* What the kernel did not tell while nobody listened is found by reading once more. */
 static uint64_t tick_listen(struct backend *be, uint64_t now_ms)
 {
 	int rc = 0;
 
-	if (be->elems_checked || be->scan.state != SCAN_IDLE)
+	if (be->caught_up || be->scan.state != SCAN_IDLE)
 		return UINT64_MAX;
 	if (!be->listening)
 		rc = be->kernel.ops->listen(be->kernel.ctx);
 	be->listening = rc == 0;
 	if (be->listening) {
-		scan_start_elems(be);
+		scan_start_brief(be);
 		return now_ms;
 	}
-	log_warn("the kernel does not tell what others do to the helper tables, tried again",
+	log_warn("the kernel does not tell what others do to bindings and helper tables, tried "
+		 "again",
 		 "error=\"%s\"", strerror(-rc));
 	return now_ms + ENGINE_RETRY_MAX_MS;
 }
@@ -604,8 +605,8 @@ static uint64_t tick_audit(struct backend *be, uint64_t now_ms)
 		return now_ms + (waits ? pause_ms : 1);
 	}
 	if (rc == 0)
-		be->elems_checked = be->listening;
-	if (be->scan.elems)
+		be->caught_up = be->listening;
+	if (be->scan.brief)
 		return rc == 0 ? be->next_audit_ms : now_ms + ENGINE_RETRY_MIN_MS;
 	return end_audit(be, now_ms, rc == 0);
 }

@@ -70,7 +70,7 @@ enum scan_state {
 struct scan {
 	enum scan_state state;
 	bool audit; /* compare and repair; else: the first reading */
-	bool elems; /* an audit of the helper tables alone */
+	bool brief; /* an audit of bindings and helper tables alone */
 	bool dump_open;
 	uint64_t started_ms;
 	size_t visited; /* services whose destinations were compared */
@@ -116,8 +116,8 @@ struct backend {
 	struct engine_counters counters;
 	bool ledger_lost;   /* there was none when we began */
 	bool addrs_changed; /* the node's, since they were read */
-	bool listening;     /* the kernel tells what happens to the helper tables... */
-	bool elems_checked; /* ...and what had happened before is known, too */
+	bool listening;     /* the kernel tells what happens to bindings and helper tables... */
+	bool caught_up;     /* ...and what had happened before is known, too */
 	bool cleanup_begun, cleanup_running;
 	int cleanup_status; /* of the child that deletes the tables */
 };
@@ -151,7 +151,7 @@ void engine_rules_lost(struct backend *be, int family);
 
 /* scan.c */
 void scan_start(struct backend *be, bool audit);
-void scan_start_elems(struct backend *be); /* an audit of the helper tables alone */
+void scan_start_brief(struct backend *be); /* an audit of bindings and helper tables alone */
 /* >0 more, 0 done, -errno: the scan was abandoned. */
 int scan_step(struct backend *be, uint64_t budget_us);
 /* One virtual server and its destinations, now; `usurped`: what is there is not ours. 0 or -errno.

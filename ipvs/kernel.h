@@ -172,9 +172,9 @@ struct kernel_ops {
 	int (*rules_digest)(void *ctx, uint8_t family, uint64_t *ret_digest);
 	/* IPVS's timeouts of idle connections, in seconds; 0 = unchanged. 0 or -errno. */
 	int (*set_timeouts)(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec, uint32_t udp_sec);
-	/* Descriptors that become readable on notifications, and what they say. Of the helper
-	 * tables they tell from `listen` on: as long as nobody listens the kernel makes no
-	 * notification of each element that is written. 0 or -errno. */
+	/* Descriptors that become readable on notifications, and what they say. Of bindings and
+	 * the helper tables they tell from `listen` on: as long as nobody listens the kernel
+	 * makes no notification of each that is written. 0 or -errno. */
 	int (*listen)(void *ctx);
 	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
 	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);

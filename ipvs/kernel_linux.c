@@ -479,7 +479,11 @@ static int linux_listen(void *ctx)
 {
 	struct linux_kernel *k = ctx;
 
-	return nl_monitor_join(k->nft_monitor, NFNLGRP_NFTABLES);
+	int rc = nl_monitor_join(k->route_monitor, RTNLGRP_IPV4_ROUTE);
+
+	if (rc == 0)
+		rc = nl_monitor_join(k->route_monitor, RTNLGRP_IPV6_ROUTE);
+	return rc ? rc : nl_monitor_join(k->nft_monitor, NFNLGRP_NFTABLES);
 }
 
 static size_t linux_fds(void *ctx, int *ret_fds, size_t max)
@@ -612,8 +616,7 @@ static int probe_nft(struct linux_kernel *k, struct err *err)
 
 static int open_monitors(struct linux_kernel *k, struct err *err)
 {
-	static const unsigned route_groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-						RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
+	static const unsigned route_groups[] = {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
 	int rc = nl_monitor_open(NETLINK_ROUTE, route_groups, ARRAY_SIZE(route_groups),
 				 k->conns[CONN_ROUTE], &k->route_monitor, err);
 

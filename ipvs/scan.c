@@ -663,7 +663,7 @@ void scan_start(struct backend *be, bool audit)
 	forget_seen(be);
 	scan->state = SCAN_BINDINGS;
 	scan->audit = audit;
-	scan->elems = false;
+	scan->brief = false;
 	scan->dump_open = false;
 	scan->started_ms = engine_now_ms(be);
 	scan->visited = 0;
@@ -671,11 +671,10 @@ void scan_start(struct backend *be, bool audit)
 	scan->n_addrs = 0;
 }
 
-void scan_start_elems(struct backend *be)
+void scan_start_brief(struct backend *be)
 {
 	scan_start(be, true);
-	be->scan.elems = true;
-	be->scan.state = SCAN_ELEMS;
+	be->scan.brief = true;
 }
 
 /* One datagram of a dump; moves on to `next` at its end. 0, or -errno. */
@@ -737,7 +736,7 @@ static int scan_once(struct backend *be)
 		return dump_slice(be, KD_BINDINGS, saw_binding, end_bindings, SCAN_ELEMS);
 	case SCAN_ELEMS:
 		return dump_slice(be, KD_ELEMS, saw_elem, end_elems,
-				  be->scan.elems ? SCAN_RULES : SCAN_SERVICES);
+				  be->scan.brief ? SCAN_RULES : SCAN_SERVICES);
 	case SCAN_SERVICES:
 		return dump_slice(be, KD_SERVICES, saw_service, NULL, SCAN_CONFIRM);
 	case SCAN_CONFIRM:

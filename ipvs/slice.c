@@ -13,8 +13,8 @@
 #include "log.h"
 
 #define CHUNK_MIN 32
-#define CHUNK_MAX 960 /* two datagrams of 64 KiB */
-#define SLICE_MIN 256 /* operations */
+#define CHUNK_MAX 1920 /* four datagrams of 64 KiB */
+#define SLICE_MIN 256  /* operations */
 #define SLICE_MAX 4096
 
 static struct lowering make_lowering(struct backend *be, const struct model *model)
@@ -141,21 +141,23 @@ static void apply_elem(struct backend *be, const struct kop *op)
 	}
 }
 
-static void apply_service(struct backend *be, const struct kop *op)
+/* Of an operation on a virtual server or a destination; NULL: the picture has none. */
+static struct pic_service *service_of(struct backend *be, const struct unit *unit)
 {
-	struct pic_service *svc;
-	struct fe_key key;
+	return unit->svc ? unit->svc : picture_service(&be->pic, &unit->key);
+}
 
-	if (!picture_fe_key(&op->service.key, &key))
-		return;
-	svc = picture_service(&be->pic, &key);
+static void apply_service(struct backend *be, const struct kop *op, const struct unit *unit)
+{
+	struct pic_service *svc = service_of(be, unit);
+
 	if (!svc)
 		return;
 	svc->seen |= SEEN_ENTITY;
 	if (op->verb == KV_DEL) {
 		svc->present = svc->owned = false;
 		picture_dests_clear(&be->pic, svc);
-		ledger_disown(be->ledger, &key);
+		ledger_disown(be->ledger, &svc->key);
 		return;
 	}
 	svc->present = true;
@@ -167,7 +169,7 @@ static void apply_service(struct backend *be, const struct kop *op)
 static void apply_dest(struct backend *be, const struct kop *op, struct unit *unit)
 {
 	const struct kdest *want = &op->rs.dest;
-	struct pic_service *svc = unit->svc ? unit->svc : picture_service(&be->pic, &unit->key);
+	struct pic_service *svc = service_of(be, unit);
 	struct pic_dest *dest;
 
 	if (!svc)
@@ -211,7 +213,7 @@ static void apply(struct backend *be, const struct kop *op, struct unit *unit)
 	be->counters.operations++;
 	switch ((enum ktable)op->table) {
 	case KT_SERVICE:
-		apply_service(be, op);
+		apply_service(be, op, unit);
 		break;
 	case KT_DEST:
 		apply_dest(be, op, unit);
@@ -368,10 +370,10 @@ static void note_ahead(struct backend *be, const struct phase_ops *list)
 		struct pic_service *svc;
 		struct fe_key key;
 
-		if (op->table == KT_SERVICE && picture_fe_key(&op->service.key, &key) &&
-		    (svc = picture_service(&be->pic, &key)) && !svc->owned) {
+		if (op->table == KT_SERVICE && (svc = service_of(be, list->units[i])) &&
+		    !svc->owned) {
 			svc->owned = true;
-			ledger_own(be->ledger, &key);
+			ledger_own(be->ledger, &svc->key);
 		}
 		if (op->table == KT_DEST && op->verb == KV_SET && !op->rs.dest.weight &&
 		    picture_fe_key(&op->rs.key, &key))
@@ -534,7 +536,7 @@ static const char *forbidden(const struct backend *be, const struct fe_key *key)
 static bool can_be_done(struct backend *be, const struct frontend *fe, struct unit *unit)
 {
 	const struct rules *rules = &be->rules[engine_family_index(unit->key.vip.family)];
-	const struct pic_service *svc = picture_service(&be->pic, &unit->key);
+	const struct pic_service *svc;
 
 	if (fe && forbidden(be, &unit->key)) {
 		char vip[ADDR_TEXT_MAX], reason[160];
@@ -544,11 +546,13 @@ static bool can_be_done(struct backend *be, const struct frontend *fe, struct un
 		unit_fail(unit, R_REFUSED, reason);
 		return false;
 	}
-	if (fe && rules->state == RULES_FAILED && !(svc && (svc->elems & EL_SERVICE))) {
-		unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
-		return false;
-	}
-	return true;
+	if (!fe || rules->state != RULES_FAILED)
+		return true;
+	svc = picture_service(&be->pic, &unit->key);
+	if (svc && (svc->elems & EL_SERVICE))
+		return true;
+	unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
+	return false;
 }
 
 /* Before lowering: the entry is there, claimed or refused, and its pool counted. */
@@ -697,7 +701,7 @@ static void finish_reread(struct backend *be, struct unit *unit)
 
 static void finish_unit(struct backend *be, struct unit *unit)
 {
-	struct pic_service *svc = picture_service(&be->pic, &unit->key);
+	struct pic_service *svc = service_of(be, unit);
 	struct pic_binding *binding = picture_binding(&be->pic, &unit->key.vip);
 	struct pic_entrance *entrance = picture_entrance(&be->pic, &unit->key);
 	bool done;

@@ -6,8 +6,7 @@
 #include "heap.h"
 #include "util.h"
 
-#define LARGE_BYTES     (32 * 1024)
-#define LARGE_BYTES_MAX (SIZE_MAX / 2)
+#define LARGE_BYTES (32 * 1024)
 
 /* A large array moves to memory that is populated at once, not by a page fault a page. */
 static void *grow_large(void *items, size_t old_bytes, size_t bytes)
@@ -35,10 +34,12 @@ int util_grow(void **items, size_t *cap, size_t need, size_t size)
 			return -ENOMEM;
 		want *= 2;
 	}
-	if (want <= LARGE_BYTES_MAX / size && want * size >= LARGE_BYTES)
+	if (want > SIZE_MAX / size)
+		return -ENOMEM;
+	if (want * size >= LARGE_BYTES)
 		grown = grow_large(*items, *cap * size, want * size);
 	else
-		grown = reallocarray(*items, want, size);
+		grown = realloc(*items, want * size);
 	if (!grown)
 		return -ENOMEM;
 	*items = grown;

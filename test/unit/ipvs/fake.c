@@ -567,7 +567,7 @@ struct kernel fake_kernel(struct fake *fake)
 
 static void tell(struct fake *fake, const struct kevent *event)
 {
-	if (!fake->listening && (event->kind == KE_RULES_GONE || event->kind == KE_ELEM_GONE))
+	if (!fake->listening && event->kind != KE_ADDRS)
 		return;
 	if (fake->n_events < FAKE_EVENTS)
 		fake->events[fake->n_events++] = *event;

@@ -509,8 +509,8 @@ static void notifications_are_repaired_at_once(void **state)
 	assert_true(rig->fake->rules[0] && rig->fake->rules[1]);
 }
 
-/* While all is being programmed the kernel is not asked to tell of it, and what others do to the
- * helper tables in that time is found without waiting for the audit. */
+/* While all is being programmed the kernel is not asked to tell of it, and what others do to
+ * bindings and helper tables in that time is found without waiting for the audit. */
 static void what_nobody_told_before_we_listened_is_found(void **state)
 {
 	struct rig *rig = *state;
@@ -524,6 +524,7 @@ static void what_nobody_told_before_we_listened_is_found(void **state)
 	for (int i = 0; i < 5; i++)
 		fake_del_elem(rig->fake, (size_t)i, true);
 	fake_flush_rules(rig->fake, AF_INET6, true);
+	fake_del_binding(rig->fake, 0, true);
 	assert_int_equal(rig->fake->n_events, 0);
 	rig_pass(rig, 100);
 	assert_true(rig->fake->listening);
