@@ -328,17 +328,31 @@ static int dests_grow(struct pic_service *svc)
 	return util_grow((void **)&svc->dests, &svc->cap, svc->n + 1, sizeof(*svc->dests));
 }
 
-struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
-				  uint16_t port)
+static struct pic_dest *dest_insert(struct pic_service *svc, size_t at, const struct ip_addr *addr,
+				    uint16_t port)
 {
-	size_t at = dest_place(svc, addr, port);
-
 	if (dests_grow(svc) < 0)
 		return NULL;
 	memmove(svc->dests + at + 1, svc->dests + at, (svc->n - at) * sizeof(*svc->dests));
 	svc->n++;
 	svc->dests[at] = (struct pic_dest){.addr = *addr, .port = port};
 	return &svc->dests[at];
+}
+
+struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
+				  uint16_t port)
+{
+	return dest_insert(svc, dest_place(svc, addr, port), addr, port);
+}
+
+struct pic_dest *picture_dest_get(struct pic_service *svc, const struct ip_addr *addr,
+				  uint16_t port)
+{
+	size_t at = dest_place(svc, addr, port);
+
+	if (at < svc->n && dest_order(&svc->dests[at], addr, port) == 0)
+		return &svc->dests[at];
+	return dest_insert(svc, at, addr, port);
 }
 
 void picture_dest_drain(struct picture *pic, struct pic_dest *dest, uint64_t deadline_ms)

@@ -126,6 +126,9 @@ struct pic_dest *picture_dest(const struct pic_service *svc, const struct ip_add
 /* Inserts in order; NULL without memory. The caller sees to it that it is not there. */
 struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
 				  uint16_t port);
+/* Finds or inserts; NULL without memory. */
+struct pic_dest *picture_dest_get(struct pic_service *svc, const struct ip_addr *addr,
+				  uint16_t port);
 void picture_dest_drop(struct picture *pic, struct pic_service *svc, struct pic_dest *dest);
 void picture_dest_drain(struct picture *pic, struct pic_dest *dest, uint64_t deadline_ms);
 /* All destinations at once: the kernel lost the virtual server. */

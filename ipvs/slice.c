@@ -15,7 +15,7 @@
 #define CHUNK_MIN 32
 #define CHUNK_MAX 1920 /* four datagrams of 64 KiB */
 #define SLICE_MIN 256  /* operations */
-#define SLICE_MAX 4096
+#define SLICE_MAX 8192
 
 static struct lowering make_lowering(struct backend *be, const struct model *model)
 {
@@ -174,14 +174,13 @@ static void apply_dest(struct backend *be, const struct kop *op, struct unit *un
 
 	if (!svc)
 		return;
-	dest = picture_dest(svc, &want->addr, want->port);
 	if (op->verb == KV_DEL) {
+		dest = picture_dest(svc, &want->addr, want->port);
 		if (dest)
 			engine_dest_gone(be, svc, dest);
 		return;
 	}
-	if (!dest)
-		dest = picture_dest_add(svc, &want->addr, want->port);
+	dest = picture_dest_get(svc, &want->addr, want->port);
 	if (!dest)
 		return;
 	dest->fwd = want->fwd;

@@ -504,7 +504,7 @@ ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys)
 	text = (char *)(keys + cache->n_dirty + 1);
 	for (entry = cache->dirty; entry; entry = next) {
 		next = entry->next_dirty;
-		keys[n++] = text;
+		keys[cache->n_dirty - ++n] = text; /* as they were marked: mostly sorted */
 		text = stpcpy(text, entry->key) + 1;
 		entry->dirty = false;
 		if (!entry->service && !entry->endpoints && !entry->slices.n)
