@@ -100,6 +100,8 @@ struct nl_monitor;
 typedef void (*nl_event_fn)(const struct nlmsghdr *msg, void *arg);
 int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
 		    const struct nl_conn *self, struct nl_monitor **ret_monitor, struct err *err);
+/* One more group: what happens from now on is told. 0 or -errno. */
+int nl_monitor_join(struct nl_monitor *monitor, unsigned group);
 void nl_monitor_close(struct nl_monitor *monitor);
 int nl_monitor_fd(const struct nl_monitor *monitor);
 int nl_monitor_read(struct nl_monitor *monitor, nl_event_fn fn, void *arg);

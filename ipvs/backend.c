@@ -600,6 +600,35 @@ static uint64_t tick_drains(struct backend *be, uint64_t now_ms)
 	return be->next_drain_ms;
 }
 
+/* What the kernel did not tell while nobody listened is found by reading once more. */
+static uint64_t tick_listen(struct backend *be, uint64_t now_ms)
+{
+	int rc = 0;
+
+	if (be->caught_up || be->scan.state != SCAN_IDLE)
+		return UINT64_MAX;
+	if (!be->listening)
+		rc = be->kernel.ops->listen(be->kernel.ctx);
+	be->listening = rc == 0;
+	if (be->listening) {
+		scan_start_brief(be);
+		return now_ms;
+	}
+	log_warn("the kernel does not tell what others do to bindings and helper tables, tried "
+		 "again",
+		 "error=\"%s\"", strerror(-rc));
+	return now_ms + ENGINE_RETRY_MAX_MS;
+}
+
+static uint64_t end_audit(struct backend *be, uint64_t now_ms, bool whole)
+{
+	be->counters.audits += whole;
+	be->next_audit_ms = be->scan.started_ms + be->config.audit_ms;
+	if (be->next_audit_ms <= now_ms)
+		be->next_audit_ms = now_ms + 1;
+	return be->next_audit_ms;
+}
+
 static uint64_t tick_audit(struct backend *be, uint64_t now_ms)
 {
 	int rc;
@@ -618,11 +647,11 @@ static uint64_t tick_audit(struct backend *be, uint64_t now_ms)
 
 		return now_ms + (waits ? pause_ms : 1);
 	}
-	be->counters.audits += rc == 0;
-	be->next_audit_ms = be->scan.started_ms + be->config.audit_ms;
-	if (be->next_audit_ms <= now_ms)
-		be->next_audit_ms = now_ms + 1;
-	return be->next_audit_ms;
+	if (rc == 0)
+		be->caught_up = be->listening;
+	if (be->scan.brief)
+		return rc == 0 ? be->next_audit_ms : now_ms + ENGINE_RETRY_MIN_MS;
+	return end_audit(be, now_ms, rc == 0);
 }
 
 /* A failure leaves those known before in force; the next tick tries again. */
@@ -649,6 +678,7 @@ static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_
 		next_ms = now_ms + ENGINE_RETRY_MIN_MS;
 	next_ms = min_u64(next_ms, tick_drains(be, now_ms));
 	next_ms = min_u64(next_ms, ramp_tick(be, now_ms));
+	next_ms = min_u64(next_ms, tick_listen(be, now_ms));
 	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
 	next_ms = min_u64(next_ms, flows_tick(be, now_ms, 5000));
 	return next_ms;

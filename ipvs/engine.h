@@ -5,7 +5,8 @@
  * scan.c     reads the kernel into the picture, at start and as a rotating audit
  * flows.c    flows that hang on what is gone, in connection tracking
  * ramp.c     slow starts
- * slice.c    takes a slice of the queue through lower, the kernel, and back into the picture */
+ * slice.c    takes a slice of the queue through lower and the kernel
+ * apply.c    results into the picture, errors to their units */
 #ifndef VIPD_IPVS_ENGINE_H
 #define VIPD_IPVS_ENGINE_H
 
@@ -36,7 +37,8 @@ struct unit {
 	bool usurped; /* the kernel had it when we made it: it is somebody else's */
 	enum outcome outcome;
 	unsigned attempts;
-	uint64_t retry_ms; /* when not queued: next try; 0 = none */
+	struct pic_service *svc; /* within a slice: the key's entry, NULL = look it up */
+	uint64_t retry_ms;       /* when not queued: next try; 0 = none */
 	char *reason;
 	struct unit *next;
 	UT_hash_handle hh;
@@ -74,6 +76,7 @@ enum scan_state {
 struct scan {
 	enum scan_state state;
 	bool audit; /* compare and repair; else: the first reading */
+	bool brief; /* an audit of bindings and helper tables alone */
 	bool dump_open;
 	uint64_t started_ms;
 	size_t visited; /* services whose destinations were compared */
@@ -129,6 +132,8 @@ struct backend {
 	struct engine_counters counters;
 	bool ledger_lost;   /* there was none when we began */
 	bool addrs_changed; /* the node's, since they were read */
+	bool listening;     /* the kernel tells what happens to bindings and helper tables... */
+	bool caught_up;     /* ...and what had happened before is known, too */
 	bool cleanup_begun, cleanup_running;
 	int cleanup_status; /* of the child that deletes the tables */
 };
@@ -164,6 +169,7 @@ void engine_rules_lost(struct backend *be, int family);
 
 /* scan.c */
 void scan_start(struct backend *be, bool audit);
+void scan_start_brief(struct backend *be); /* an audit of bindings and helper tables alone */
 /* >0 more, 0 done, -errno: the scan was abandoned. */
 int scan_step(struct backend *be, uint64_t budget_us);
 /* One virtual server and its destinations, now; `usurped`: what is there is not ours. 0 or -errno.
@@ -190,6 +196,15 @@ uint64_t flows_tick(struct backend *be, uint64_t now_ms, uint64_t budget_us);
 /* Before lowering: endpoints that come to others, where a slow start is asked for. 0 or -ENOMEM. */
 int ramp_begin(struct backend *be, const struct pic_service *svc, const struct frontend *fe);
 uint64_t ramp_tick(struct backend *be, uint64_t now_ms);
+
+/* apply.c */
+/* Of an operation on a virtual server or a destination; NULL: the picture has none. */
+struct pic_service *engine_service_of(struct backend *be, const struct unit *unit);
+/* The first reason is the cause, later ones its consequences. */
+void engine_unit_fail(struct unit *unit, enum outcome outcome, const char *reason);
+/* Operations [from, to) were submitted: what was done goes into the picture, what failed to its
+ * unit. */
+void apply_results(struct backend *be, struct phase_ops *list, size_t from, size_t to);
 
 /* slice.c */
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us);

@@ -200,7 +200,10 @@ struct kernel_ops {
 	/* Sets the bit of each port at which a program of this node waits for this protocol, at
 	 * whatever address. 0, or -errno: this kernel does not tell. */
 	int (*listeners)(void *ctx, uint8_t proto, uint64_t ret_ports[KPORT_WORDS]);
-	/* Descriptors that become readable on notifications, and what they say. */
+	/* Descriptors that become readable on notifications, and what they say. Of bindings and
+	 * the helper tables they tell from `listen` on: as long as nobody listens the kernel
+	 * makes no notification of each that is written. 0 or -errno. */
+	int (*listen)(void *ctx);
 	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
 	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);
 	/* Changing messages sent so far, over all families. */

@@ -532,6 +532,17 @@ static void on_nft(const struct nlmsghdr *msg, void *arg)
 	}
 }
 
+static int linux_listen(void *ctx)
+{
+	struct linux_kernel *k = ctx;
+
+	int rc = nl_monitor_join(k->route_monitor, RTNLGRP_IPV4_ROUTE);
+
+	if (rc == 0)
+		rc = nl_monitor_join(k->route_monitor, RTNLGRP_IPV6_ROUTE);
+	return rc ? rc : nl_monitor_join(k->nft_monitor, NFNLGRP_NFTABLES);
+}
+
 static size_t linux_fds(void *ctx, int *ret_fds, size_t max)
 {
 	struct linux_kernel *k = ctx;
@@ -593,6 +604,7 @@ static const struct kernel_ops linux_kernel_ops = {
 	.rules_digest = linux_rules_digest,
 	.set_timeouts = linux_set_timeouts,
 	.listeners = linux_listeners,
+	.listen = linux_listen,
 	.fds = linux_fds,
 	.read_events = linux_read_events,
 	.writes = linux_writes,
@@ -663,15 +675,13 @@ static int probe_nft(struct linux_kernel *k, struct err *err)
 
 static int open_monitors(struct linux_kernel *k, struct err *err)
 {
-	static const unsigned route_groups[] = {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE,
-						RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
-	static const unsigned nft_groups[] = {NFNLGRP_NFTABLES};
+	static const unsigned route_groups[] = {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR};
 	int rc = nl_monitor_open(NETLINK_ROUTE, route_groups, ARRAY_SIZE(route_groups),
 				 k->conns[CONN_ROUTE], &k->route_monitor, err);
 
 	if (rc == 0)
-		rc = nl_monitor_open(NETLINK_NETFILTER, nft_groups, ARRAY_SIZE(nft_groups),
-				     k->conns[CONN_NFT], &k->nft_monitor, err);
+		rc = nl_monitor_open(NETLINK_NETFILTER, NULL, 0, k->conns[CONN_NFT],
+				     &k->nft_monitor, err);
 	return rc;
 }
 

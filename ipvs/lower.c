@@ -220,12 +220,10 @@ static int shuffled_cmp(const void *a, const void *b)
 	return (x->rank > y->rank) - (x->rank < y->rank);
 }
 
-static uint64_t endpoint_rank(const struct lowering *low, const struct fe_key *key,
-			      const struct endpoint *ep)
+static uint64_t endpoint_rank(uint64_t seed, const struct endpoint *ep)
 {
-	uint64_t hash = util_hash(UTIL_HASH_SEED ^ low->seed, key, sizeof(*key));
+	uint64_t hash = util_hash(seed, &ep->addr, sizeof(ep->addr));
 
-	hash = util_hash(hash, &ep->addr, sizeof(ep->addr));
 	return util_hash(hash, &ep->port, sizeof(ep->port));
 }
 
@@ -234,6 +232,7 @@ static int lower_new_dests(const struct lowering *low, const struct pic_service 
 			   const struct frontend *fe, void *unit)
 {
 	struct kforward forward = want_forward(fe);
+	uint64_t seed = util_hash(UTIL_HASH_SEED ^ low->seed, &fe->key, sizeof(fe->key));
 	struct shuffled few[32], *fresh = few;
 	size_t n = 0;
 	int rc = 0;
@@ -246,7 +245,7 @@ static int lower_new_dests(const struct lowering *low, const struct pic_service 
 		const struct endpoint *ep = &fe->pool->ep[i];
 
 		if (takes_flows(ep) && !picture_dest(svc, &ep->addr, ep->port))
-			fresh[n++] = (struct shuffled){endpoint_rank(low, &fe->key, ep), ep};
+			fresh[n++] = (struct shuffled){endpoint_rank(seed, ep), ep};
 	}
 	if (n)
 		qsort(fresh, n, sizeof(*fresh), shuffled_cmp);

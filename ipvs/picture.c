@@ -322,12 +322,20 @@ struct pic_dest *picture_dest(const struct pic_service *svc, const struct ip_add
 	return NULL;
 }
 
-struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
-				  uint16_t port)
+/* Room for one more; the first time for all that the pool has, and no more. */
+static int dests_grow(struct pic_service *svc)
 {
-	size_t at = dest_place(svc, addr, port);
+	size_t n = svc->pool ? svc->pool->n : 0;
 
-	if (util_grow((void **)&svc->dests, &svc->cap, svc->n + 1, sizeof(*svc->dests)) < 0)
+	if (!svc->cap && n && (svc->dests = malloc(n * sizeof(*svc->dests))))
+		svc->cap = n;
+	return util_grow((void **)&svc->dests, &svc->cap, svc->n + 1, sizeof(*svc->dests));
+}
+
+static struct pic_dest *dest_insert(struct pic_service *svc, size_t at, const struct ip_addr *addr,
+				    uint16_t port)
+{
+	if (dests_grow(svc) < 0)
 		return NULL;
 	memmove(svc->dests + at + 1, svc->dests + at, (svc->n - at) * sizeof(*svc->dests));
 	svc->n++;
@@ -347,6 +355,22 @@ void picture_dest_forward(struct pic_service *svc, struct pic_dest *dest,
 	if (svc->n_alike == (dest->alike ? 1 : 0)) /* it is the only one */
 		svc->forward = *forward;
 	set_alike(svc, dest, kforward_equal(&svc->forward, forward));
+}
+
+struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr *addr,
+				  uint16_t port)
+{
+	return dest_insert(svc, dest_place(svc, addr, port), addr, port);
+}
+
+struct pic_dest *picture_dest_get(struct pic_service *svc, const struct ip_addr *addr,
+				  uint16_t port)
+{
+	size_t at = dest_place(svc, addr, port);
+
+	if (at < svc->n && dest_order(&svc->dests[at], addr, port) == 0)
+		return &svc->dests[at];
+	return dest_insert(svc, at, addr, port);
 }
 
 void picture_dest_drain(struct picture *pic, struct pic_dest *dest, uint64_t deadline_ms)

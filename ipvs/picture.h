@@ -145,6 +145,9 @@ struct pic_dest *picture_dest_add(struct pic_service *svc, const struct ip_addr 
 /* It is reached so. The first of a virtual server says what the others are compared with. */
 void picture_dest_forward(struct pic_service *svc, struct pic_dest *dest,
 			  const struct kforward *forward);
+/* Finds or inserts; NULL without memory. */
+struct pic_dest *picture_dest_get(struct pic_service *svc, const struct ip_addr *addr,
+				  uint16_t port);
 void picture_dest_drop(struct picture *pic, struct pic_service *svc, struct pic_dest *dest);
 void picture_dest_drain(struct picture *pic, struct pic_dest *dest, uint64_t deadline_ms);
 /* All destinations at once: the kernel lost the virtual server. */

@@ -669,11 +669,18 @@ void scan_start(struct backend *be, bool audit)
 	forget_seen(be);
 	scan->state = SCAN_BINDINGS;
 	scan->audit = audit;
+	scan->brief = false;
 	scan->dump_open = false;
 	scan->started_ms = engine_now_ms(be);
 	scan->visited = 0;
 	scan->cursor = NULL;
 	scan->n_addrs = 0;
+}
+
+void scan_start_brief(struct backend *be)
+{
+	scan_start(be, true);
+	be->scan.brief = true;
 }
 
 /* One datagram of a dump; moves on to `next` at its end. 0, or -errno. */
@@ -734,7 +741,8 @@ static int scan_once(struct backend *be)
 			be->n_gateways = 0;
 		return dump_slice(be, KD_BINDINGS, saw_binding, end_bindings, SCAN_ELEMS);
 	case SCAN_ELEMS:
-		return dump_slice(be, KD_ELEMS, saw_elem, end_elems, SCAN_SERVICES);
+		return dump_slice(be, KD_ELEMS, saw_elem, end_elems,
+				  be->scan.brief ? SCAN_RULES : SCAN_SERVICES);
 	case SCAN_SERVICES:
 		return dump_slice(be, KD_SERVICES, saw_service, NULL, SCAN_CONFIRM);
 	case SCAN_CONFIRM:

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A slice of the queue: lowered, done phase by phase, the results put into the picture.
+/* A slice of the queue: lowered, done phase by phase.
  *
  * A unit whose virtual server or helper elements cannot be made goes no further (no binding without
- * them); a destination that cannot be made holds up nothing else. What the kernel says is drift
- * (EEXIST, ESRCH, a destination's ENOENT) means that key is read again. */
+ * them); a destination that cannot be made holds up nothing else. */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -13,9 +12,9 @@
 #include "log.h"
 
 #define CHUNK_MIN 32
-#define CHUNK_MAX 1024
-#define SLICE_MIN 256 /* operations */
-#define SLICE_MAX 4096
+#define CHUNK_MAX 1920 /* four datagrams of 64 KiB */
+#define SLICE_MIN 256  /* operations */
+#define SLICE_MAX 8192
 
 static struct lowering make_lowering(struct backend *be, const struct model *model)
 {
@@ -31,336 +30,6 @@ static struct lowering make_lowering(struct backend *be, const struct model *mod
 		.ledger_lost = be->ledger_lost,
 		.plan = &be->plan,
 	};
-}
-
-static void unit_fail(struct unit *unit, enum outcome outcome, const char *reason)
-{
-	if (unit->outcome != R_DONE && unit->reason)
-		return; /* the first reason is the cause, later ones its consequences */
-	unit->outcome = outcome;
-	free(unit->reason);
-	unit->reason = strdup(reason);
-}
-
-static void unit_fail_op(struct unit *unit, enum outcome outcome, const struct kop *op)
-{
-	cleanup_free char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-
-	if (!out)
-		return;
-	fputs("cannot ", out);
-	kop_print(op, out);
-	fprintf(out, ": %s", strerror(-op->result));
-	if (fclose(out) == 0)
-		unit_fail(unit, outcome, text);
-}
-
-/* ---- results into the picture ---- */
-
-static void apply_entrance_elem(struct backend *be, const struct kop *op, const struct fe_key *key,
-				const struct kelem_parts *parts)
-{
-	struct pic_entrance *entrance = picture_entrance(&be->pic, key);
-	uint8_t bit = picture_entrance_bit(op->elem.set);
-	struct pic_target to = {parts->target, parts->target_port};
-
-	if (!entrance)
-		return;
-	entrance->elems_seen |= bit;
-	if (bit == EL_TO || bit == EL_CLUSTER)
-		flows_frontend_changed(be, key, op->verb == KV_DEL);
-	if (op->verb == KV_DEL) {
-		entrance->elems &= (uint8_t)~bit;
-		return;
-	}
-	entrance->elems |= bit;
-	if (bit == EL_TO)
-		entrance->to = to;
-	else if (bit == EL_CLUSTER)
-		entrance->to_cluster = to;
-}
-
-static void apply_allowed(struct backend *be, const struct kop *op, const struct fe_key *key,
-			  const struct ip_prefix *net)
-{
-	struct pic_entrance *entrance = picture_entrance(&be->pic, key);
-	struct pic_allowed *allowed = entrance ? picture_allowed(entrance, net) : NULL;
-
-	if (op->verb == KV_DEL && allowed)
-		picture_allowed_drop(entrance, allowed);
-	else if (op->verb == KV_ADD && entrance && !allowed)
-		allowed = picture_allowed_get(entrance, net);
-	if (op->verb == KV_ADD && allowed)
-		allowed->seen = true;
-}
-
-static void apply_service_elem(struct backend *be, const struct kop *op, const struct fe_key *key)
-{
-	struct pic_service *svc = picture_service(&be->pic, key);
-	uint8_t bit = picture_service_bit(op->elem.set);
-
-	if (!svc)
-		return;
-	svc->elems_seen |= bit;
-	svc->elems = (uint8_t)(op->verb == KV_ADD ? svc->elems | bit : svc->elems & ~bit);
-}
-
-static void apply_addr_elem(struct backend *be, const struct kop *op, const struct ip_addr *which)
-{
-	struct pic_addr *addr = picture_addr_get(&be->pic, op->elem.set, which);
-
-	if (!addr)
-		return;
-	addr->there = op->verb == KV_ADD;
-	addr->seen |= SEEN_ELEM;
-}
-
-static void apply_elem(struct backend *be, const struct kop *op)
-{
-	struct pic_binding *binding;
-	struct kelem_parts parts;
-	struct fe_key key;
-
-	if (!kelem_parse(&op->elem, &parts))
-		return;
-	key = picture_elem_key(&op->elem, &parts);
-	if (op->elem.set == KSET_VIPS) {
-		binding = picture_binding_get(&be->pic, &parts.addr);
-		if (!binding)
-			return;
-		binding->elem_vip = op->verb == KV_ADD;
-		binding->seen |= SEEN_ELEM;
-	} else if (op->elem.set == KSET_HAIRPIN || op->elem.set == KSET_NODE_ADDRS) {
-		apply_addr_elem(be, op, &parts.addr);
-	} else if (kset_is_allowed(op->elem.set)) {
-		apply_allowed(be, op, &key, &parts.source);
-	} else if (picture_service_bit(op->elem.set)) {
-		apply_service_elem(be, op, &key);
-	} else {
-		apply_entrance_elem(be, op, &key, &parts);
-	}
-}
-
-static void apply_service(struct backend *be, const struct kop *op)
-{
-	struct pic_service *svc;
-	struct fe_key key;
-
-	if (!picture_fe_key(&op->service.key, &key))
-		return;
-	svc = picture_service(&be->pic, &key);
-	if (!svc)
-		return;
-	svc->seen |= SEEN_ENTITY;
-	if (op->verb == KV_DEL) {
-		svc->present = svc->owned = false;
-		flows_frontend_changed(be, &key, true);
-		for (size_t i = 0; i < svc->n; i++)
-			flows_endpoint_gone(be, svc, &svc->dests[i]);
-		picture_dests_clear(&be->pic, svc);
-		ledger_disown(be->ledger, &key);
-		return;
-	}
-	if (!svc->present)
-		flows_frontend_changed(be, &key, false);
-	svc->present = true;
-	memcpy(svc->sched, op->service.sched, sizeof(svc->sched));
-	svc->flags = op->service.flags;
-	svc->timeout_sec = op->service.timeout_sec;
-}
-
-static void apply_dest(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	const struct kdest *want = &op->rs.dest;
-	struct pic_service *svc;
-	struct pic_dest *dest;
-	struct fe_key key;
-
-	if (!picture_fe_key(&op->rs.key, &key) || !(svc = picture_service(&be->pic, &key)))
-		return;
-	dest = picture_dest(svc, &want->addr, want->port);
-	if (op->verb == KV_DEL) {
-		if (dest)
-			engine_dest_gone(be, svc, dest);
-		return;
-	}
-	if (!dest) {
-		dest = picture_dest_add(svc, &want->addr, want->port);
-		flows_frontend_changed(be, &key, false);
-	}
-	if (!dest)
-		return;
-	picture_dest_forward(svc, dest, &want->forward);
-	dest->weight = want->weight;
-	if (want->weight) {
-		if (dest->deadline_ms)
-			ledger_drain(be->ledger, &key, &dest->addr, dest->port, 0);
-		picture_dest_drain(&be->pic, dest, 0);
-	} else if (!dest->deadline_ms) {
-		picture_dest_drain(&be->pic, dest, engine_now_ms(be) + be->config.drain_ms);
-		unit->check = unit->again = true; /* an idle one need not wait for the timer */
-	}
-}
-
-static void apply_binding(struct backend *be, const struct kop *op)
-{
-	struct pic_binding *binding = picture_binding_get(&be->pic, &op->binding.vip);
-
-	if (!binding)
-		return;
-	binding->seen |= SEEN_ENTITY;
-	binding->bound = op->verb != KV_DEL;
-	binding->unsure = false;
-	binding->src = op->binding.src;
-}
-
-static void apply(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	be->counters.operations++;
-	switch ((enum ktable)op->table) {
-	case KT_SERVICE:
-		apply_service(be, op);
-		break;
-	case KT_DEST:
-		apply_dest(be, op, unit);
-		break;
-	case KT_BINDING:
-		apply_binding(be, op);
-		break;
-	case KT_ELEM:
-		apply_elem(be, op);
-		break;
-	case KT_FLOW: /* never lowered: flows.c sends these itself */
-		break;
-	}
-}
-
-/* ---- results that are errors ---- */
-
-/* It is as we want it already: somebody else did the same, or did it before us. */
-static bool result_is_done(const struct kop *op)
-{
-	bool del = op->verb == KV_DEL;
-
-	switch ((enum ktable)op->table) {
-	case KT_SERVICE:
-		return del && op->result == -ESRCH;
-	case KT_DEST:
-		return del && (op->result == -ENOENT || op->result == -ESRCH);
-	case KT_BINDING:
-		return op->result == (del ? -ESRCH : -EEXIST);
-	case KT_ELEM:
-	case KT_FLOW:
-		return del && op->result == -ENOENT;
-	}
-	return false;
-}
-
-static void scheduler_missing(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	bool is_default = strcmp(op->service.sched, be->config.scheduler) == 0;
-	char reason[160];
-
-	snprintf(reason, sizeof(reason), "the kernel has no scheduler %s (modprobe ip_vs_%s)%s",
-		 op->service.sched, op->service.sched,
-		 is_default ? "" : "; the node's default is used");
-	unit->blocked = true;
-	if (is_default || be->n_missing == ENGINE_MISSING_MAX) {
-		unit_fail(unit, R_REFUSED, reason);
-		return;
-	}
-	memcpy(be->missing[be->n_missing++], op->service.sched, sizeof(be->missing[0]));
-	log_warn(reason, "");
-	unit->again = true;
-}
-
-static void fail_elem(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	if (op->result == -ECANCELED) { /* undone because of another: nothing wrong with it */
-		if (unit) {
-			unit->blocked = true;
-			unit->again |= unit->outcome == R_DONE;
-		}
-		return;
-	}
-	if (op->verb == KV_ADD && op->result == -ENOENT)
-		engine_rules_lost(be, op->elem.family);
-	if (op->verb == KV_ADD && op->result == -EEXIST)
-		be->next_audit_ms = 0; /* a map's element that leads elsewhere: it must be read */
-	if (unit) {
-		unit->blocked = op->verb == KV_ADD;
-		unit->again = false; /* with back-off, whatever became of its other elements */
-		unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : R_RETRY, op);
-	}
-}
-
-static void fail_server(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	bool drift = op->result == -EEXIST || op->result == -ESRCH || op->result == -EINPROGRESS ||
-		     (op->table == KT_DEST && op->result == -ENOENT);
-
-	if (unit->blocked && op->table == KT_DEST)
-		return; /* its virtual server was refused in the same batch */
-	if (op->table == KT_SERVICE && op->result == -ENOENT) {
-		scheduler_missing(be, op, unit);
-		return;
-	}
-	unit->blocked |= op->table == KT_SERVICE;
-	unit->usurped |= op->table == KT_SERVICE && op->verb == KV_ADD && op->result == -EEXIST;
-	unit->reread |= drift;
-	if (drift)
-		be->counters.drift++;
-	unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : drift ? R_DRIFT : R_RETRY, op);
-}
-
-static void fail_binding(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	struct pic_binding *binding = picture_binding(&be->pic, &op->binding.vip);
-
-	if (op->result == -EINPROGRESS && binding) /* replacing or deleting it makes it sure */
-		binding->bound = binding->unsure = true;
-	if (!unit)
-		return;
-	unit->blocked = op->verb == KV_DEL;
-	unit_fail_op(unit, op->result == -EINPROGRESS ? R_UNKNOWN : R_RETRY, op);
-}
-
-/* A repair that failed stays marked until it is done. */
-static void mark_repair(struct backend *be, const struct kop *op)
-{
-	const struct ip_addr *vip = op->table == KT_BINDING ? &op->binding.vip : NULL;
-	struct pic_binding *binding;
-	struct kelem_parts parts;
-	struct pic_addr *addr;
-
-	if (op->table == KT_ELEM && kelem_parse(&op->elem, &parts)) {
-		addr = picture_addr(&be->pic, op->elem.set, &parts.addr);
-		if (addr)
-			picture_addr_mark(&be->pic, addr);
-		if (op->elem.set == KSET_VIPS)
-			vip = &parts.addr;
-	}
-	binding = vip ? picture_binding(&be->pic, vip) : NULL;
-	if (binding)
-		picture_binding_mark(&be->pic, binding);
-}
-
-static void fail(struct backend *be, const struct kop *op, struct unit *unit)
-{
-	be->counters.failures++;
-	if (op->table == KT_ELEM) {
-		fail_elem(be, op, unit);
-	} else if (op->table == KT_BINDING) {
-		fail_binding(be, op, unit);
-	} else {
-		fail_server(be, op, unit);
-	}
-	if (!unit) {
-		be->aux_retry_ms = engine_now_ms(be) + ENGINE_RETRY_MIN_MS;
-		mark_repair(be, op);
-	}
 }
 
 /* ---- phases ---- */
@@ -383,10 +52,10 @@ static void note_ahead(struct backend *be, const struct phase_ops *list)
 		struct pic_service *svc;
 		struct fe_key key;
 
-		if (op->table == KT_SERVICE && picture_fe_key(&op->service.key, &key) &&
-		    (svc = picture_service(&be->pic, &key)) && !svc->owned) {
+		if (op->table == KT_SERVICE && (svc = engine_service_of(be, list->units[i])) &&
+		    !svc->owned) {
 			svc->owned = true;
-			ledger_own(be->ledger, &key);
+			ledger_own(be->ledger, &svc->key);
 		}
 		if (op->table == KT_DEST && op->verb == KV_SET && !op->rs.dest.weight &&
 		    picture_fe_key(&op->rs.key, &key))
@@ -423,18 +92,6 @@ static void postpone(struct phase_ops *list, size_t from)
 	list->n = from;
 }
 
-static void settle(struct backend *be, struct phase_ops *list, size_t from, size_t to)
-{
-	for (size_t i = from; i < to; i++) {
-		struct kop *op = &list->ops[i];
-
-		if (op->result == 0 || result_is_done(op))
-			apply(be, op, list->units[i]);
-		else
-			fail(be, op, list->units[i]);
-	}
-}
-
 /* A map leads only where a virtual server stands (L7). One that does not stand yet, or could not be
  * made: the entrance waits for it. */
 static void block_early_entrances(struct backend *be, const struct phase_ops *list)
@@ -452,7 +109,7 @@ static void block_early_entrances(struct backend *be, const struct phase_ops *li
 		if (svc && svc->present && !svc->foreign)
 			continue;
 		unit->blocked = true;
-		unit_fail(unit, R_RETRY, "waits for the virtual server that it leads to");
+		engine_unit_fail(unit, R_RETRY, "waits for the virtual server that it leads to");
 	}
 }
 
@@ -483,7 +140,7 @@ static void run_phase(struct backend *be, enum phase phase, uint64_t end_us)
 		}
 		be->kernel.ops->submit(be->kernel.ctx, list->ops + at, n);
 		be->counters.kernel_us += engine_clock_us() - start_us;
-		settle(be, list, at, at + n);
+		apply_results(be, list, at, at + n);
 		heap = heap_populate(heap);
 		done_us = engine_clock_us();
 		at += n;
@@ -523,7 +180,7 @@ static void refuse_foreign(struct unit *unit)
 	free(unit->reason);
 	unit->reason = NULL;
 	unit->outcome = R_DONE;
-	unit_fail(unit, R_REFUSED, reason);
+	engine_unit_fail(unit, R_REFUSED, reason);
 }
 
 static bool is_gateway(const struct backend *be, const struct ip_addr *vip)
@@ -549,21 +206,23 @@ static const char *forbidden(const struct backend *be, const struct fe_key *key)
 static bool can_be_done(struct backend *be, const struct frontend *fe, struct unit *unit)
 {
 	const struct rules *rules = &be->rules[engine_family_index(unit->key.vip.family)];
-	const struct pic_service *svc = picture_service(&be->pic, &unit->key);
+	const struct pic_service *svc;
 
 	if (fe && forbidden(be, &unit->key)) {
 		char vip[ADDR_TEXT_MAX], reason[160];
 
 		snprintf(reason, sizeof(reason), "%s %s", addr_format(&unit->key.vip, vip),
 			 forbidden(be, &unit->key));
-		unit_fail(unit, R_REFUSED, reason);
+		engine_unit_fail(unit, R_REFUSED, reason);
 		return false;
 	}
-	if (fe && rules->state == RULES_FAILED && !(svc && (svc->elems & EL_SERVICE))) {
-		unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
-		return false;
-	}
-	return true;
+	if (!fe || rules->state != RULES_FAILED)
+		return true;
+	svc = picture_service(&be->pic, &unit->key);
+	if (svc && (svc->elems & EL_SERVICE))
+		return true;
+	engine_unit_fail(unit, R_RETRY, rules->reason ? rules->reason : "no helper rules");
+	return false;
 }
 
 /* Before lowering: the entry is there, claimed or refused, and its pool counted. */
@@ -600,6 +259,7 @@ static int lower_server_unit(struct backend *be, const struct lowering *low,
 
 	if (rc == 0 && svc && fe && !svc->foreign)
 		rc = ramp_begin(be, svc, fe);
+	unit->svc = svc;
 	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
 }
 
@@ -621,12 +281,14 @@ static int lower_entrance_unit(struct backend *be, const struct lowering *low,
 	if (!entrance)
 		return fe ? -ENOMEM : 0;
 	if (fe && !model_via(low->model, fe, false))
-		unit_fail(unit, R_REFUSED,
-			  "its cluster IP and port are another Service's: nowhere to lead to");
+		engine_unit_fail(
+			unit, R_REFUSED,
+			"its cluster IP and port are another Service's: nowhere to lead to");
 	if (fe && takes_a_port(be, entrance)) {
-		unit_fail(unit, R_REFUSED,
-			  "a program of this node waits at this port: stop it, or give the Service "
-			  "another nodePort");
+		engine_unit_fail(
+			unit, R_REFUSED,
+			"a program of this node waits at this port: stop it, or give the Service "
+			"another nodePort");
 		fe = NULL;
 	}
 	return lower_entrance(low, entrance, fe, unit);
@@ -656,10 +318,11 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 	unit->in_slice = true;
 	unit->blocked = unit->again = false;
 	unit->outcome = R_DONE;
+	unit->svc = NULL;
 	free(unit->reason);
 	unit->reason = NULL;
 	if (unit->reread && scan_reread(be, &unit->key, unit->usurped) < 0) {
-		unit_fail(unit, R_UNKNOWN, "the kernel does not say whether it was done");
+		engine_unit_fail(unit, R_UNKNOWN, "the kernel does not say whether it was done");
 		return 0;
 	}
 	unit->reread = unit->usurped = false;
@@ -667,7 +330,7 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 		return 0;
 	rc = lower_unit(be, low, fe, unit);
 	if (rc < 0)
-		unit_fail(unit, R_RETRY, "out of memory");
+		engine_unit_fail(unit, R_RETRY, "out of memory");
 	return 0;
 }
 
@@ -727,7 +390,7 @@ static void finish_reread(struct backend *be, struct unit *unit)
 
 static void finish_unit(struct backend *be, struct unit *unit)
 {
-	struct pic_service *svc = picture_service(&be->pic, &unit->key);
+	struct pic_service *svc = engine_service_of(be, unit);
 	struct pic_binding *binding = picture_binding(&be->pic, &unit->key.vip);
 	struct pic_entrance *entrance = picture_entrance(&be->pic, &unit->key);
 	bool done;
@@ -797,14 +460,19 @@ static void ledger_upkeep(struct backend *be)
 		log_warn("ledger not rewritten", "error=\"%s\"", err.text);
 }
 
-/* Slices grow while they stay within half of their time, and shrink when they exceed it. */
+/* Slices grow until they need three quarters of their time, and shrink when they exceed it. */
 static void adapt(struct backend *be, uint64_t took_us, uint64_t budget_us)
 {
-	if (took_us > budget_us && be->slice_ops > SLICE_MIN)
-		be->slice_ops /= 2;
-	else if (took_us < budget_us / 2 && be->plan.n >= be->slice_ops &&
-		 be->slice_ops < SLICE_MAX)
-		be->slice_ops *= 2;
+	uint64_t aim_us = budget_us - budget_us / 4;
+	size_t ops = be->slice_ops;
+
+	if (took_us > budget_us)
+		ops /= 2;
+	else if (took_us < aim_us && be->plan.n >= ops)
+		ops = took_us < aim_us / 2 ? 2 * ops : (size_t)(ops * aim_us / took_us);
+	if (ops < SLICE_MIN)
+		ops = SLICE_MIN;
+	be->slice_ops = ops > SLICE_MAX ? SLICE_MAX : ops;
 }
 
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)

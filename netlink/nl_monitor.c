@@ -48,10 +48,10 @@ int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
 	if (rc == 0)
 		rc = drop_own(monitor, err);
 	for (size_t i = 0; i < n_groups && rc == 0; i++) {
-		rc = nl_socket_add_membership(monitor->conn->change, (int)groups[i]);
+		rc = nl_monitor_join(monitor, groups[i]);
 		if (rc < 0)
-			rc = err_set(err, -EIO, "cannot listen to netlink group %u: %s", groups[i],
-				     nl_geterror(rc));
+			rc = err_set(err, rc, "cannot listen to netlink group %u: %s", groups[i],
+				     strerror(-rc));
 	}
 	if (rc < 0) {
 		nl_monitor_close(monitor);
@@ -59,6 +59,16 @@ int nl_monitor_open(int protocol, const unsigned *groups, size_t n_groups,
 	}
 	*ret_monitor = monitor;
 	return 0;
+}
+
+int nl_monitor_join(struct nl_monitor *monitor, unsigned group)
+{
+	int number = (int)group;
+
+	return setsockopt(nl_monitor_fd(monitor), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number,
+			  sizeof(number)) < 0
+		       ? -errno
+		       : 0;
 }
 
 void nl_monitor_close(struct nl_monitor *monitor)

@@ -64,6 +64,8 @@ void status_set(struct status *status, const char *kind, const char *subject, co
 	cleanup_free char *key = NULL;
 	struct status_entry *entry = NULL;
 
+	if (!text && !status->entries) /* nearly always */
+		return;
 	if (asprintf(&key, "%s %s", kind, subject) < 0) {
 		key = NULL;
 		return;

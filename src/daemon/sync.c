@@ -120,13 +120,14 @@ static void env_report(void *ctx, const struct fe_key *key, enum outcome outcome
 		       const char *reason)
 {
 	struct sync *sync = ctx;
-	const struct frontend *fe = model_find(sync->model, key);
+	const struct frontend *fe;
 	char text[FE_KEY_TEXT_MAX], subject[FE_KEY_TEXT_MAX + 400];
 
-	fe_key_format(key, text);
-	snprintf(subject, sizeof(subject), "%s%s%s", text, fe ? " " : "", fe ? fe->owner : "");
 	if (outcome == R_DONE && !status_count(sync->status))
 		return;
+	fe = model_find(sync->model, key);
+	fe_key_format(key, text);
+	snprintf(subject, sizeof(subject), "%s%s%s", text, fe ? " " : "", fe ? fe->owner : "");
 	if (outcome == R_DONE || outcome == R_DRIFT || outcome == R_UNKNOWN)
 		status_set(sync->status, "kernel", subject, NULL);
 	else

@@ -5,14 +5,18 @@
 #include <sys/types.h>
 #include <uthash.h>
 
+#include "heap.h"
 #include "model/cache.h"
 #include "model/policy.h"
 
+#define OBJ_KEY_MAX   (CACHE_KEY_MAX + 2)
+#define LABEL_KEY_MAX 512 /* longer ones are cut: who is found is compared whole */
+
 /* An object under "kind ns/name" (kind as one character). */
 struct obj_entry {
-	char *key;
 	union object *object;
 	UT_hash_handle hh;
+	char key[];
 };
 
 struct ptr_list {
@@ -22,7 +26,6 @@ struct ptr_list {
 
 /* What belongs to the Service "ns/name", whether the Service itself is there or not. */
 struct svc_entry {
-	char *key;
 	const struct service *service;
 	const struct endpoints *endpoints;
 	struct ptr_list slices;
@@ -32,13 +35,14 @@ struct svc_entry {
 	bool external; /* the Service has external addresses */
 	struct svc_entry *next_dirty;
 	UT_hash_handle hh, hh_placed, hh_external;
+	char key[];
 };
 
 /* Label index: "ns/key=value" -> Pods that bear it, Services whose selector begins with it. */
 struct label_entry {
-	char *key;
 	struct ptr_list pods, services;
 	UT_hash_handle hh;
+	char key[];
 };
 
 /* Index of nodes' addresses; that two nodes claim one is their error, not ours to forget. */
@@ -62,8 +66,11 @@ struct cache {
 
 static int list_add(struct ptr_list *list, const void *item)
 {
-	int rc = util_grow((void **)&list->items, &list->cap, list->n + 1, sizeof(*list->items));
+	int rc;
 
+	if (!list->cap && (list->items = malloc(sizeof(*list->items)))) /* most stay alone */
+		list->cap = 1;
+	rc = util_grow((void **)&list->items, &list->cap, list->n + 1, sizeof(*list->items));
 	if (rc < 0)
 		return rc;
 	list->items[list->n++] = item;
@@ -98,7 +105,6 @@ static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
 	HASH_DEL(cache->services, entry);
 	free(entry->slices.items);
 	free(entry->dependents.items);
-	free(entry->key);
 	free(entry);
 }
 
@@ -121,7 +127,6 @@ void cache_free(struct cache *cache)
 	HASH_ITER (hh, cache->objects, object, next_object) {
 		HASH_DEL(cache->objects, object);
 		object_free(object->object);
-		free(object->key);
 		free(object);
 	}
 	HASH_ITER (hh, cache->services, svc, next_svc)
@@ -133,15 +138,9 @@ void cache_free(struct cache *cache)
 		HASH_DEL(cache->labels, label);
 		free(label->pods.items);
 		free(label->services.items);
-		free(label->key);
 		free(label);
 	}
 	free(cache);
-}
-
-static void make_key(char buf[CACHE_KEY_MAX], const char *ns, const char *name)
-{
-	snprintf(buf, CACHE_KEY_MAX, "%s/%s", ns, name);
 }
 
 static struct svc_entry *svc_find(const struct cache *cache, const char *key)
@@ -155,21 +154,19 @@ static struct svc_entry *svc_find(const struct cache *cache, const char *key)
 static struct svc_entry *svc_get(struct cache *cache, const char *ns, const char *name)
 {
 	char key[CACHE_KEY_MAX];
+	size_t len = util_join(key, sizeof(key), ns, '/', name);
 	struct svc_entry *entry;
+	unsigned hash;
 
-	make_key(key, ns, name);
-	entry = svc_find(cache, key);
+	HASH_VALUE(key, len, hash);
+	HASH_FIND_BYHASHVALUE(hh, cache->services, key, len, hash, entry);
 	if (entry)
 		return entry;
-	entry = calloc(1, sizeof(*entry));
+	entry = calloc(1, sizeof(*entry) + len + 1);
 	if (!entry)
 		return NULL;
-	entry->key = strdup(key);
-	if (!entry->key) {
-		free(entry);
-		return NULL;
-	}
-	HASH_ADD_KEYPTR(hh, cache->services, entry->key, strlen(entry->key), entry);
+	memcpy(entry->key, key, len);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, cache->services, entry->key, len, hash, entry);
 	return entry;
 }
 
@@ -199,33 +196,41 @@ static void svc_count_place(struct cache *cache, struct svc_entry *entry, bool m
 		HASH_DELETE(hh_placed, cache->placed, entry);
 }
 
-static struct label_entry *label_find(const struct cache *cache, const char *ns,
-				      const struct obj_pair *pair, char **ret_key)
+static size_t label_key(char buf[LABEL_KEY_MAX], const char *ns, const struct obj_pair *pair)
 {
-	struct label_entry *entry = NULL;
-	cleanup_free char *key = NULL;
+	size_t len = util_join(buf, LABEL_KEY_MAX - 1, ns, '/', pair->key);
 
-	if (asprintf(&key, "%s/%s=%s", ns, pair->key, pair->value) < 0)
-		return NULL;
-	HASH_FIND_STR(cache->labels, key, entry);
-	if (ret_key)
-		*ret_key = take_ptr(key);
+	return len + util_join(buf + len, LABEL_KEY_MAX - len, "", '=', pair->value);
+}
+
+static struct label_entry *label_find(const struct cache *cache, const char *ns,
+				      const struct obj_pair *pair)
+{
+	struct label_entry *entry;
+	char key[LABEL_KEY_MAX];
+	size_t len = label_key(key, ns, pair);
+
+	HASH_FIND(hh, cache->labels, key, len, entry);
 	return entry;
 }
 
 static struct label_entry *label_get(struct cache *cache, const char *ns,
 				     const struct obj_pair *pair)
 {
-	cleanup_free char *key = NULL;
-	struct label_entry *entry = label_find(cache, ns, pair, &key);
+	char key[LABEL_KEY_MAX];
+	size_t len = label_key(key, ns, pair);
+	struct label_entry *entry;
+	unsigned hash;
 
-	if (entry || !key)
+	HASH_VALUE(key, len, hash);
+	HASH_FIND_BYHASHVALUE(hh, cache->labels, key, len, hash, entry);
+	if (entry)
 		return entry;
-	entry = calloc(1, sizeof(*entry));
+	entry = calloc(1, sizeof(*entry) + len + 1);
 	if (!entry)
 		return NULL;
-	entry->key = take_ptr(key);
-	HASH_ADD_KEYPTR(hh, cache->labels, entry->key, strlen(entry->key), entry);
+	memcpy(entry->key, key, len);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, cache->labels, entry->key, len, hash, entry);
 	return entry;
 }
 
@@ -234,7 +239,6 @@ static void label_drop_if_empty(struct cache *cache, struct label_entry *entry)
 	if (entry->pods.n || entry->services.n)
 		return;
 	HASH_DEL(cache->labels, entry);
-	free(entry->key);
 	free(entry);
 }
 
@@ -253,15 +257,14 @@ static bool selector_matches(const struct service *svc, const struct pod *pod)
 static void pod_mark(struct cache *cache, const struct pod *pod)
 {
 	for (size_t i = 0; i < pod->meta.n_labels; i++) {
-		struct label_entry *label =
-			label_find(cache, pod->meta.ns, &pod->meta.labels[i], NULL);
+		struct label_entry *label = label_find(cache, pod->meta.ns, &pod->meta.labels[i]);
 
 		for (size_t s = 0; label && s < label->services.n; s++) {
 			const struct service *svc = label->services.items[s];
 			char key[CACHE_KEY_MAX];
 			struct svc_entry *entry;
 
-			make_key(key, svc->meta.ns, svc->meta.name);
+			util_join(key, sizeof(key), svc->meta.ns, '/', svc->meta.name);
 			entry = svc_find(cache, key);
 			if (entry && selector_matches(svc, pod))
 				svc_mark(cache, entry);
@@ -469,30 +472,35 @@ static int object_link(struct cache *cache, const union object *object, bool lin
 	return 0;
 }
 
+static size_t obj_key(char buf[OBJ_KEY_MAX], enum obj_kind kind, const char *ns, const char *name)
+{
+	buf[0] = (char)('a' + (int)kind);
+	buf[1] = ' ';
+	return 2 + util_join(buf + 2, OBJ_KEY_MAX - 2, ns, '/', name);
+}
+
 static struct obj_entry *obj_find(const struct cache *cache, enum obj_kind kind, const char *ns,
 				  const char *name)
 {
-	char key[CACHE_KEY_MAX + 2];
+	char key[OBJ_KEY_MAX];
+	size_t len = obj_key(key, kind, ns, name);
 	struct obj_entry *entry;
 
-	snprintf(key, sizeof(key), "%c %s/%s", (char)('a' + (int)kind), ns, name);
-	HASH_FIND_STR(cache->objects, key, entry);
+	HASH_FIND(hh, cache->objects, key, len, entry);
 	return entry;
 }
 
 static int obj_add(struct cache *cache, union object *object)
 {
-	struct obj_entry *entry = calloc(1, sizeof(*entry));
+	char key[OBJ_KEY_MAX];
+	size_t len = obj_key(key, object->meta.kind, object->meta.ns, object->meta.name);
+	struct obj_entry *entry = calloc(1, sizeof(*entry) + len + 1);
 
 	if (!entry)
 		return -ENOMEM;
-	if (asprintf(&entry->key, "%c %s/%s", (char)('a' + (int)object->meta.kind), object->meta.ns,
-		     object->meta.name) < 0) {
-		free(entry);
-		return -ENOMEM;
-	}
+	memcpy(entry->key, key, len);
 	entry->object = object;
-	HASH_ADD_KEYPTR(hh, cache->objects, entry->key, strlen(entry->key), entry);
+	HASH_ADD_KEYPTR(hh, cache->objects, entry->key, len, entry);
 	cache->counts[object->meta.kind]++;
 	return 0;
 }
@@ -532,7 +540,6 @@ int cache_remove(struct cache *cache, enum obj_kind kind, const char *ns, const 
 	HASH_DEL(cache->objects, entry);
 	cache->counts[kind]--;
 	object_free(entry->object);
-	free(entry->key);
 	free(entry);
 	return rc;
 }
@@ -547,16 +554,19 @@ ssize_t cache_take_dirty(struct cache *cache, char ***ret_keys)
 	size_t bytes = 0, n = 0;
 	struct svc_entry *entry, *next;
 	char **keys, *text;
+	void *heap;
 
 	for (entry = cache->dirty; entry; entry = entry->next_dirty)
 		bytes += strlen(entry->key) + 1;
+	heap = heap_populate(NULL);
 	keys = malloc((cache->n_dirty + 1) * sizeof(*keys) + bytes);
+	heap_populate(heap);
 	if (!keys)
 		return -ENOMEM;
 	text = (char *)(keys + cache->n_dirty + 1);
 	for (entry = cache->dirty; entry; entry = next) {
 		next = entry->next_dirty;
-		keys[n++] = text;
+		keys[cache->n_dirty - ++n] = text; /* as they were marked: mostly sorted */
 		text = stpcpy(text, entry->key) + 1;
 		entry->dirty = false;
 		if (!entry->service && !entry->endpoints && !entry->slices.n &&
@@ -607,7 +617,7 @@ static int find_zones(const struct cache *cache, struct svc_inputs *inputs)
 static int select_pods(const struct cache *cache, const struct service *svc,
 		       struct svc_inputs *inputs)
 {
-	const struct label_entry *label = label_find(cache, svc->meta.ns, &svc->selector[0], NULL);
+	const struct label_entry *label = label_find(cache, svc->meta.ns, &svc->selector[0]);
 
 	if (!label || !label->pods.n)
 		return 0;

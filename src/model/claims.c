@@ -8,7 +8,7 @@
 #include "model/claims.h"
 
 struct claim {
-	char *service; /* namespace/name */
+	const char *service; /* namespace/name, of its svc_keys */
 	int64_t created_ms;
 	struct frontend *fe; /* NULL while it is the winner: then the model has it */
 };
@@ -20,11 +20,12 @@ struct key_entry {
 	UT_hash_handle hh;
 };
 
+/* There as long as the Service has a claim. */
 struct svc_keys {
-	char *service;
 	size_t n;
 	struct fe_key *keys;
 	UT_hash_handle hh;
+	char service[]; /* namespace/name */
 };
 
 struct claims {
@@ -54,17 +55,14 @@ void claims_free(struct claims *claims)
 	if (!claims)
 		return;
 	HASH_ITER (hh, claims->by_key, entry, next) {
-		for (size_t i = 0; i < entry->n; i++) {
-			free(entry->claims[i].service);
+		for (size_t i = 0; i < entry->n; i++)
 			frontend_free(entry->claims[i].fe);
-		}
 		HASH_DEL(claims->by_key, entry);
 		free(entry->claims);
 		free(entry);
 	}
 	HASH_ITER (hh, claims->by_service, keys, next_keys) {
 		HASH_DEL(claims->by_service, keys);
-		free(keys->service);
 		free(keys->keys);
 		free(keys);
 	}
@@ -149,21 +147,19 @@ static int put_winner(struct claims *claims, const struct key_entry *entry, stru
 static int claim_insert(struct claims *claims, struct key_entry *entry, const char *service,
 			int64_t created_ms, struct frontend *fe, struct model *model)
 {
-	struct claim claim = {strdup(service), created_ms, fe};
+	struct claim claim = {service, created_ms, fe};
 	struct claim *grown = reallocarray(entry->claims, entry->n + 1, sizeof(*grown));
 	size_t at = 0;
 
 	if (grown)
 		entry->claims = grown;
-	if (!claim.service || !grown) {
-		free(claim.service);
+	if (!grown) {
 		frontend_free(fe);
 		return -ENOMEM;
 	}
 	while (at < entry->n && claim_cmp(&entry->claims[at], &claim) < 0)
 		at++;
 	if (at == 0 && entry->n && demote_winner(entry, model) < 0) {
-		free(claim.service);
 		frontend_free(fe);
 		return -ENOMEM;
 	}
@@ -202,7 +198,6 @@ static int claim_remove(struct claims *claims, const struct fe_key *key, const c
 		claims->waiting--;
 		tell(claims, entry->claims[at].fe->owner, key, NULL);
 	}
-	free(entry->claims[at].service);
 	frontend_free(entry->claims[at].fe);
 	entry->n--;
 	memmove(entry->claims + at, entry->claims + at + 1,
@@ -271,40 +266,40 @@ static bool wanted(const struct svc_want *want, const struct fe_key *key)
 	return false;
 }
 
-static int drop_unwanted(struct claims *claims, const struct svc_keys *old, const char *service,
+static int drop_unwanted(struct claims *claims, const struct svc_keys *old,
 			 const struct svc_want *want, struct model *model)
 {
 	int rc = 0;
 
-	for (size_t i = 0; old && i < old->n; i++)
+	for (size_t i = 0; i < old->n; i++)
 		if (!wanted(want, &old->keys[i]) &&
-		    claim_remove(claims, &old->keys[i], service, model) < 0)
+		    claim_remove(claims, &old->keys[i], old->service, model) < 0)
 			rc = -ENOMEM;
 	return rc;
 }
 
+static struct svc_keys *add_keys(struct claims *claims, const char *service)
+{
+	size_t len = strlen(service);
+	struct svc_keys *entry = calloc(1, sizeof(*entry) + len + 1);
+
+	if (!entry)
+		return NULL;
+	memcpy(entry->service, service, len);
+	HASH_ADD_KEYPTR(hh, claims->by_service, entry->service, len, entry);
+	return entry;
+}
+
 /* Remembers which keys the Service claims now. */
-static int store_keys(struct claims *claims, struct svc_keys *entry, const char *service,
-		      const struct svc_want *want)
+static int store_keys(struct claims *claims, struct svc_keys *entry, const struct svc_want *want)
 {
 	struct fe_key *keys;
 
 	if (!want->n) {
-		if (entry) {
-			HASH_DEL(claims->by_service, entry);
-			free(entry->service);
-			free(entry->keys);
-			free(entry);
-		}
+		HASH_DEL(claims->by_service, entry);
+		free(entry->keys);
+		free(entry);
 		return 0;
-	}
-	if (!entry) {
-		entry = calloc(1, sizeof(*entry));
-		if (!entry || !(entry->service = strdup(service))) {
-			free(entry);
-			return -ENOMEM;
-		}
-		HASH_ADD_KEYPTR(hh, claims->by_service, entry->service, strlen(service), entry);
 	}
 	keys = reallocarray(entry->keys, want->n, sizeof(*keys));
 	if (!keys)
@@ -319,17 +314,21 @@ static int store_keys(struct claims *claims, struct svc_keys *entry, const char 
 int claims_update(struct claims *claims, const char *service, struct svc_want *want,
 		  struct model *model)
 {
-	struct svc_keys *old;
+	struct svc_keys *keys;
 	int rc;
 
-	HASH_FIND_STR(claims->by_service, service, old);
-	rc = drop_unwanted(claims, old, service, want, model);
-	if (store_keys(claims, old, service, want) < 0)
+	HASH_FIND_STR(claims->by_service, service, keys);
+	if (!keys && !want->n)
+		return 0;
+	if (!keys && !(keys = add_keys(claims, service)))
+		return -ENOMEM;
+	rc = drop_unwanted(claims, keys, want, model);
+	if (store_keys(claims, keys, want) < 0)
 		return -ENOMEM;
 	for (size_t i = 0; i < want->n; i++) {
 		struct frontend *fe = take_ptr(want->fe[i]);
 
-		if (claim_put(claims, service, want->created_ms, fe, model) < 0)
+		if (claim_put(claims, keys->service, want->created_ms, fe, model) < 0)
 			rc = -ENOMEM;
 	}
 	want->n = 0;

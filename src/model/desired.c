@@ -127,9 +127,11 @@ static struct frontend *add_frontend(const struct port_want *pw, const struct fe
 	struct svc_want *want = pw->want;
 	char owner[CACHE_KEY_MAX + 80];
 	struct frontend *fe;
+	size_t len;
 
-	snprintf(owner, sizeof(owner), "%s/%s%s%s", pw->svc->meta.ns, pw->svc->meta.name,
-		 *pw->port->name ? ":" : "", pw->port->name);
+	len = util_join(owner, CACHE_KEY_MAX, pw->svc->meta.ns, '/', pw->svc->meta.name);
+	if (*pw->port->name)
+		util_join(owner + len, sizeof(owner) - len, "", ':', pw->port->name);
 	if (util_grow((void **)&want->fe, &want->cap, want->n + 1, sizeof(*want->fe)) < 0)
 		return NULL;
 	fe = frontend_new(key, owner, pool);

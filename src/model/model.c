@@ -4,6 +4,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "heap.h"
 #include "model.h"
 
 struct fe_entry {
@@ -617,11 +618,13 @@ static bool rank_change(const struct model *model, const struct change *change,
 
 ssize_t model_take_changes(struct model *model, struct fe_key **ret_keys)
 {
+	void *heap = heap_populate(NULL);
 	size_t n = 0, count = HASH_COUNT(model->changes);
 	cleanup_free struct ranked_key *ranked = malloc((count ? count : 1) * sizeof(*ranked));
 	struct change *change, *next;
 	ssize_t rc;
 
+	heap_populate(heap);
 	if (!ranked)
 		return -ENOMEM;
 	HASH_ITER (hh, model->changes, change, next)

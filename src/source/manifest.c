@@ -35,10 +35,10 @@ struct def {
 };
 
 struct object_entry {
-	char *key;
 	enum obj_kind kind;
 	struct def *defs; /* sorted by file name */
 	UT_hash_handle hh;
+	char key[];
 };
 
 enum phase { IDLE, READING, APPLYING, SETTLING, TELLING };
@@ -60,6 +60,7 @@ struct manifest_source {
 	bool complete, told_complete;
 	struct folder_changes changes;
 	uint64_t read_us, told_since_us; /* of this round, for the log */
+	int64_t told_ms;                 /* by the wall clock: when the round's Services appeared */
 	size_t next_change;
 	struct folder_file *taking,
 		*replaced; /* of the change being applied; replaced may be NULL */
@@ -140,17 +141,19 @@ static struct object_entry *entry_get(struct manifest_source *src, const char *k
 				      enum obj_kind kind)
 {
 	struct object_entry *entry;
+	size_t len = strlen(key);
+	unsigned hash;
 
-	HASH_FIND_STR(src->objects, key, entry);
+	HASH_VALUE(key, len, hash);
+	HASH_FIND_BYHASHVALUE(hh, src->objects, key, len, hash, entry);
 	if (entry)
 		return entry;
-	entry = calloc(1, sizeof(*entry));
-	if (!entry || !(entry->key = strdup(key))) {
-		free(entry);
+	entry = calloc(1, sizeof(*entry) + len + 1);
+	if (!entry)
 		return NULL;
-	}
 	entry->kind = kind;
-	HASH_ADD_KEYPTR(hh, src->objects, entry->key, strlen(entry->key), entry);
+	memcpy(entry->key, key, len);
+	HASH_ADD_KEYPTR_BYHASHVALUE(hh, src->objects, entry->key, len, hash, entry);
 	return entry;
 }
 
@@ -319,7 +322,6 @@ static void remove_object(struct manifest_source *src, struct object_entry *entr
 		if (src->services[i] == entry)
 			src->services[i] = NULL;
 	HASH_DEL(src->objects, entry);
-	free(entry->key);
 	free(entry);
 }
 
@@ -484,7 +486,7 @@ static void tell_service(struct manifest_source *src, struct object_entry *entry
 
 	if (!first || first->told || !first->object)
 		return;
-	rc = registry_fill(src->registry, &first->object->service, wall_clock_ms(), &err);
+	rc = registry_fill(src->registry, &first->object->service, src->told_ms, &err);
 	if (rc < 0) {
 		snprintf(text, sizeof(text), "%s: %s", first->object->meta.origin, err.text);
 		problem(src, entry->key, text);
@@ -513,7 +515,6 @@ static void free_if_over(struct manifest_source *src)
 			free(def);
 		}
 		HASH_DEL(src->objects, entry);
-		free(entry->key);
 		free(entry);
 	}
 	for (size_t i = 0; i < src->n_files; i++)
@@ -640,6 +641,7 @@ static void on_idle(uv_idle_t *idle)
 		if (src->n_services)
 			qsort(src->services, src->n_services, sizeof(struct object_entry *),
 			      service_cmp);
+		src->told_ms = wall_clock_ms();
 		src->phase = TELLING;
 	}
 	if (src->phase == TELLING && tell_slice(src, &budget)) {

@@ -51,6 +51,12 @@ static int empty_rules_digest(void *ctx, uint8_t family, uint64_t *ret_digest)
 	return 0;
 }
 
+static int empty_listen(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
 static size_t empty_fds(void *ctx, int *ret_fds, size_t max)
 {
 	(void)ctx, (void)ret_fds, (void)max;
@@ -81,6 +87,7 @@ static const struct kernel_ops empty_ops = {
 	.dump_next = empty_dump_next,
 	.get_service = empty_get_service,
 	.rules_digest = empty_rules_digest,
+	.listen = empty_listen,
 	.fds = empty_fds,
 	.read_events = empty_read_events,
 	.writes = empty_writes,

@@ -249,6 +249,13 @@ static void test_rules_and_events(const struct kernel *k)
 	check(load_rules(AF_INET) == 0, "load the rules again");
 	k->ops->rules_digest(k->ctx, AF_INET, &again);
 	check(first == again, "the same rules loaded again have the same digest");
+	check(told_by(k, "nft add element ip vipd vips '{ 10.96.0.77 }';"
+			 "nft delete element ip vipd vips '{ 10.96.0.77 }'") == 0,
+	      "nothing is told of elements before listening");
+	check(told_by(k, "ip route add local 10.96.0.77 dev lo table local proto 118;"
+			 "ip route del local 10.96.0.77 table local") == 0,
+	      "nor of bindings");
+	check(k->ops->listen(k->ctx) == 0, "listening");
 	told_by(k, "true");
 	check(told_by(k, NULL) == 0, "our own changes are no events");
 	check(told_by(k, "ip route del local 10.96.0.1 table local") == 1U << KE_BINDING_GONE,

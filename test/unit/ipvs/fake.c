@@ -522,6 +522,15 @@ static int fake_rules_digest(void *ctx, uint8_t family, uint64_t *ret_digest)
 	return 0;
 }
 
+static int fake_listen(void *ctx)
+{
+	struct fake *fake = ctx;
+
+	fake->listening = !fake->listening_fails;
+	fake->listening_fails -= !fake->listening;
+	return fake->listening ? 0 : -ENOMEM;
+}
+
 static size_t fake_fds(void *ctx, int *ret_fds, size_t max)
 {
 	(void)ctx;
@@ -571,12 +580,14 @@ struct kernel fake_kernel(struct fake *fake)
 		.dump_next = fake_dump_next,
 		.get_service = fake_get_service,
 		.rules_digest = fake_rules_digest,
+		.listen = fake_listen,
 		.fds = fake_fds,
 		.read_events = fake_read_events,
 		.writes = fake_writes,
 		.close = fake_close,
 	};
 
+	fake->listening = false; /* that was another process's socket */
 	return (struct kernel){&ops, fake};
 }
 
@@ -584,6 +595,8 @@ struct kernel fake_kernel(struct fake *fake)
 
 static void tell(struct fake *fake, const struct kevent *event)
 {
+	if (!fake->listening && event->kind != KE_ADDRS)
+		return;
 	if (fake->n_events < FAKE_EVENTS)
 		fake->events[fake->n_events++] = *event;
 	else

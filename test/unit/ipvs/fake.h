@@ -46,6 +46,8 @@ struct fake {
 	struct ip_addr addrs[2];
 	char missing[16];     /* a scheduler that this kernel does not have */
 	struct fe_key hidden; /* not in dumps, as what moves while one is read; family 0 = none */
+	bool listening;       /* to what happens to bindings and helper tables */
+	uint64_t listening_fails; /* so often yet */
 	uint64_t ops, writes, now_ms;
 
 	/* Faults: at operation `fault_at` (counted from 1), and at random, one in `fault_every`. */

@@ -174,6 +174,7 @@ void rig_open(struct rig *rig)
 	rig_begin(rig);
 	rig_mark_all(rig);
 	rig_work(rig);
+	rig_pass(rig, 0); /* nothing left to do: the first tick */
 }
 
 void rig_close(struct rig *rig)

@@ -509,6 +509,45 @@ static void notifications_are_repaired_at_once(void **state)
 	assert_true(rig->fake->rules[0] && rig->fake->rules[1]);
 }
 
+/* While all is being programmed the kernel is not asked to tell of it, and what others do to
+ * bindings and helper tables in that time is found without waiting for the audit. */
+static void what_nobody_told_before_we_listened_is_found(void **state)
+{
+	struct rig *rig = *state;
+
+	some_services(rig);
+	rig_begin(rig);
+	rig_mark_all(rig);
+	rig_work(rig);
+	assert_false(rig->fake->listening);
+	rig->fake->strict = false;
+	for (int i = 0; i < 5; i++)
+		fake_del_elem(rig->fake, (size_t)i, true);
+	fake_flush_rules(rig->fake, AF_INET6, true);
+	fake_del_binding(rig->fake, 0, true);
+	assert_int_equal(rig->fake->n_events, 0);
+	rig_pass(rig, 100);
+	assert_true(rig->fake->listening);
+	assert_int_equal(rig_counter(rig, "audits "), 0);
+	rig_assert_settled(rig);
+}
+
+static void listening_that_fails_is_tried_again(void **state)
+{
+	struct rig *rig = *state;
+
+	some_services(rig);
+	rig->fake->listening_fails = 1;
+	rig->config.audit_ms = 86400000;
+	rig_open(rig);
+	assert_false(rig->fake->listening);
+	rig->fake->strict = false;
+	fake_del_elem(rig->fake, 0, true);
+	rig_pass(rig, 100000);
+	assert_true(rig->fake->listening);
+	rig_assert_settled(rig);
+}
+
 static void lost_notifications_mean_an_audit(void **state)
 {
 	struct rig *rig = *state;
@@ -773,6 +812,8 @@ int main(void)
 		TEST(cleanup_removes_what_is_ours),
 		TEST(audit_repairs_what_others_broke),
 		TEST(notifications_are_repaired_at_once),
+		TEST(what_nobody_told_before_we_listened_is_found),
+		TEST(listening_that_fails_is_tried_again),
 		TEST(lost_notifications_mean_an_audit),
 		TEST(rules_that_do_not_load_are_tried_again),
 		TEST(node_address_that_changes_moves_the_bindings),
