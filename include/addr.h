@@ -21,6 +21,11 @@ struct ip_prefix {
 	uint8_t len;
 };
 
+/* Both ends are in it; first 0 = no range. */
+struct port_range {
+	uint16_t first, last;
+};
+
 #define ADDR_TEXT_MAX      INET6_ADDRSTRLEN /* "…" with NUL */
 #define PREFIX_TEXT_MAX    (ADDR_TEXT_MAX + 4)
 #define ADDR_PORT_TEXT_MAX (ADDR_TEXT_MAX + 8) /* "[…]:65535" */

@@ -31,6 +31,32 @@ bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip)
 	return false;
 }
 
+static struct listeners *listeners_of(struct backend *be, uint8_t proto)
+{
+	struct listeners **slot = &be->listeners[proto == IPPROTO_TCP   ? 0
+						 : proto == IPPROTO_UDP ? 1
+									: 2];
+
+	if (!*slot)
+		*slot = calloc(1, sizeof(**slot));
+	return *slot;
+}
+
+bool engine_port_is_used(struct backend *be, uint8_t proto, uint16_t port)
+{
+	struct listeners *listeners = listeners_of(be, proto);
+	uint64_t now_ms = engine_now_ms(be);
+
+	if (!listeners)
+		return false;
+	if (!listeners->read_ms || now_ms - listeners->read_ms > ENGINE_LISTENERS_MS) {
+		listeners->read_ms = now_ms;
+		if (be->kernel.ops->listeners(be->kernel.ctx, proto, listeners->ports) < 0)
+			memset(listeners->ports, 0, sizeof(listeners->ports));
+	}
+	return listeners->ports[port / 64] >> port % 64 & 1;
+}
+
 /* ---- the queue ---- */
 
 struct unit *engine_mark(struct backend *be, const struct fe_key *key)
@@ -136,6 +162,8 @@ static void rules_done(void *arg, const struct child_result *result)
 		   rules->digest) {
 		rules->state = RULES_READY;
 		rules->attempts = 0;
+		rules->told_hash = rules->text_hash;
+		rules->told_digest = rules->digest;
 		ledger_rules(be->ledger, rules->family, rules->text_hash, rules->digest);
 	} else {
 		rules->state = RULES_FAILED;
@@ -259,8 +287,9 @@ static void ledger_told_rules(void *arg, int family, uint64_t text_hash, uint64_
 	struct backend *be = arg;
 	struct rules *rules = &be->rules[engine_family_index(family)];
 
-	if (text_hash == rules->text_hash)
-		rules->digest = digest;
+	rules->told_hash = text_hash;
+	rules->told_digest = digest;
+	rules->digest = text_hash == rules->text_hash ? digest : 0;
 }
 
 static void open_ledger(struct backend *be)
@@ -329,6 +358,8 @@ static void ipvs_close(struct backend *be)
 	free(be->scan.dests);
 	free(be->scan.addrs);
 	free(be->own_addrs);
+	for (size_t i = 0; i < ARRAY_SIZE(be->listeners); i++)
+		free(be->listeners[i]);
 	if (be->kernel.ops)
 		be->kernel.ops->close(be->kernel.ctx);
 	free(be);
@@ -479,6 +510,15 @@ static int ipvs_step(struct backend *be, const struct model *model, uint64_t bud
 	return slice_run(be, model, budget_us);
 }
 
+/* Has the kernel what this text makes? */
+static bool rules_stand(struct backend *be, const struct rules *rules)
+{
+	uint64_t digest = 0;
+
+	return be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family, &digest) == 0 &&
+	       digest && digest == rules->digest;
+}
+
 /* Who is in the cluster changes the rules, not the elements. */
 static int ipvs_set_local_nets(struct backend *be, const struct ip_prefix *nets, size_t n)
 {
@@ -490,10 +530,11 @@ static int ipvs_set_local_nets(struct backend *be, const struct ip_prefix *nets,
 		free(take_ptr(rules->text));
 		if (init_rules(be, rules->family) < 0)
 			return -ENOMEM;
-		if (rules->state != RULES_LOADING)
-			rules->state = RULES_GONE;
-		else
+		rules->digest = rules->told_hash == rules->text_hash ? rules->told_digest : 0;
+		if (rules->state == RULES_LOADING)
 			rules->stale = true;
+		else if (rules->state != RULES_UNKNOWN)
+			rules->state = rules_stand(be, rules) ? RULES_READY : RULES_GONE;
 	}
 	be->env->wake(be->env->ctx);
 	return 0;

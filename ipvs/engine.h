@@ -19,6 +19,7 @@
 #define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
 #define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
 #define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
+#define ENGINE_LISTENERS_MS   1000  /* how long what was read of listeners counts */
 #define ENGINE_GATEWAYS_MAX   64    /* of the node's routes; more are not protected */
 #define ENGINE_NODE_ADDRS_MAX 10000 /* addresses of the node's links; more are left out */
 
@@ -50,7 +51,9 @@ struct rules {
 	bool used;  /* a frontend of this family was marked */
 	bool stale; /* those being loaded are outdated already */
 	char *text;
-	uint64_t text_hash, digest;
+	uint64_t text_hash;
+	uint64_t digest; /* of the kernel's table if it is made from `text`; 0 = not known */
+	uint64_t told_hash, told_digest; /* what was loaded last, by us or one before us */
 	unsigned attempts;
 	uint64_t retry_ms;
 	char *reason;
@@ -87,6 +90,13 @@ struct engine_counters {
 	uint64_t kernel_us; /* changes: putting messages together, and what the kernel does */
 };
 
+/* Ports at which programs of the node wait, as they were a moment ago. */
+struct listeners {
+	uint64_t read_ms; /* 0 = never */
+	uint8_t proto;
+	uint64_t ports[KPORT_WORDS];
+};
+
 struct backend {
 	struct backend_config config;
 	const struct backend_env *env;
@@ -94,6 +104,7 @@ struct backend {
 	struct picture pic;
 	struct plan plan;
 	struct flows *flows;
+	struct listeners *listeners[3]; /* TCP, UDP, SCTP; NULL = not asked yet */
 	struct ledger *ledger;
 	struct unit *units;
 	struct unit *queue, **queue_tail;
@@ -129,6 +140,8 @@ static inline int engine_family_index(int family)
 uint64_t engine_now_ms(const struct backend *be);
 /* Are virtual servers at this address others' by configuration? */
 bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip);
+/* Does a program of this node wait at this port? */
+bool engine_port_is_used(struct backend *be, uint8_t proto, uint16_t port);
 uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
 
 /* The queue. */

@@ -176,6 +176,8 @@ struct kevent {
 };
 typedef void (*kevent_fn)(const struct kevent *event, void *arg);
 
+#define KPORT_WORDS (65536 / 64)
+
 struct kernel_ops {
 	/* Executes in order. All operations of one call are of one netlink family (services and
 	 * destinations may mix); elements go in transactions of some 500: all or none. KV_ADD of
@@ -195,6 +197,9 @@ struct kernel_ops {
 	int (*rules_digest)(void *ctx, uint8_t family, uint64_t *ret_digest);
 	/* IPVS's timeouts of idle connections, in seconds; 0 = unchanged. 0 or -errno. */
 	int (*set_timeouts)(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec, uint32_t udp_sec);
+	/* Sets the bit of each port at which a program of this node waits for this protocol, at
+	 * whatever address. 0, or -errno: this kernel does not tell. */
+	int (*listeners)(void *ctx, uint8_t proto, uint64_t ret_ports[KPORT_WORDS]);
 	/* Descriptors that become readable on notifications, and what they say. */
 	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
 	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);

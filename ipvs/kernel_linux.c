@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 
 #include "ct_codec.h"
+#include "diag_codec.h"
 #include "kernel.h"
 #include "nft_codec.h"
 #include "route_codec.h"
@@ -23,7 +24,7 @@
 #define ELEMS_BYTES_MAX   (ELEMS_PER_MESSAGE * 104 + 512)
 #define RESULTS_MAX       (NL_BATCH_BYTES / 16)
 
-enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_CT, CONN_COUNT };
+enum conn { CONN_IPVS, CONN_ROUTE, CONN_NFT, CONN_CT, CONN_DIAG, CONN_COUNT };
 
 struct linux_kernel {
 	struct nl_conn *conns[CONN_COUNT];
@@ -451,6 +452,34 @@ static int linux_set_timeouts(void *ctx, uint32_t tcp_sec, uint32_t tcp_fin_sec,
 	return rc < 0 ? rc : k->results[0];
 }
 
+static int take_listener(const struct nlmsghdr *msg, void *arg)
+{
+	uint16_t port = diag_get_port(msg);
+	uint64_t *ports = arg;
+
+	if (port)
+		ports[port / 64] |= UINT64_C(1) << port % 64;
+	return 0;
+}
+
+static int linux_listeners(void *ctx, uint8_t proto, uint64_t ret_ports[KPORT_WORDS])
+{
+	static const uint8_t families[] = {AF_INET, AF_INET6};
+	struct linux_kernel *k = ctx;
+	int rc = 0;
+
+	memset(ret_ports, 0, KPORT_WORDS * sizeof(*ret_ports));
+	for (size_t i = 0; i < ARRAY_SIZE(families) && rc == 0; i++) {
+		rc = diag_put_dump(k->batches[CONN_DIAG], families[i], proto);
+		if (rc >= 0)
+			rc = nl_dump_start(k->batches[CONN_DIAG]);
+		while (rc >= 0 &&
+		       (rc = nl_dump_next(k->conns[CONN_DIAG], take_listener, ret_ports, NULL)) > 0)
+			continue;
+	}
+	return rc;
+}
+
 /* ---- notifications ---- */
 
 struct listener {
@@ -563,6 +592,7 @@ static const struct kernel_ops linux_kernel_ops = {
 	.get_service = linux_get_service,
 	.rules_digest = linux_rules_digest,
 	.set_timeouts = linux_set_timeouts,
+	.listeners = linux_listeners,
 	.fds = linux_fds,
 	.read_events = linux_read_events,
 	.writes = linux_writes,
@@ -572,7 +602,7 @@ static const struct kernel_ops linux_kernel_ops = {
 static int open_conns(struct linux_kernel *k, struct err *err)
 {
 	static const int protocols[] = {NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_NETFILTER,
-					NETLINK_NETFILTER};
+					NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 	int rc = 0;
 
 	for (int i = 0; i < CONN_COUNT && rc == 0; i++) {

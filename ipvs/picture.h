@@ -43,7 +43,7 @@ struct pic_service {
 	uint32_t flags, timeout_sec;
 	uint8_t seen; /* SEEN_ENTITY: in the present audit, by a dump or because we wrote it */
 	size_t n, cap;
-	struct pic_dest *dests;  /* sorted by address and port */
+	struct pic_dest *dests; /* sorted by address and port */
 	size_t n_alike;
 	struct kforward forward; /* of those that are alike */
 	struct pool *pool;       /* as last lowered: whose hairpins are counted; NULL = none */

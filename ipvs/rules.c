@@ -143,11 +143,13 @@ static const char snat_foreign_template[] =
 	"add rule $T vipd postrouting meta l4proto { tcp, udp, sctp } ct status & dnat == 0 "
 	"ct original $T daddr @vips $F$M\n";
 
-/* Kept from the beginning of the connection on: it comes from outside. */
+/* Kept from the beginning of the connection on: it comes from outside. What IPVS sends on comes by
+ * the output hook, too, and was judged when it came in. */
 static const char mark_template[] =
 	"add rule $T vipd source ct state new $L return\n"
 	"add rule $T vipd source ct state new ct mark set ct mark or " MARK "\n"
-	"add rule $T vipd source_out ct state new ct mark set ct mark or " MARK "\n";
+	"add rule $T vipd source_out ct state new fib saddr type local "
+	"ct mark set ct mark or " MARK "\n";
 
 struct expansion {
 	const struct rules_config *config;

@@ -116,8 +116,11 @@ static int saw_service_elem(struct backend *be, const struct fe_key *key, uint8_
 		if (be->scan.audit)
 			engine_mark(be, key);
 	}
-	if (!(svc->elems_seen & bit))
+	if (!(svc->elems_seen & bit)) {
+		if (!(svc->elems & bit) && be->scan.audit)
+			engine_mark(be, key); /* somebody else's, or it is wanted by now */
 		svc->elems |= bit;
+	}
 	svc->elems_seen |= bit;
 	return 0;
 }
@@ -152,6 +155,8 @@ static int saw_entrance_elem(struct backend *be, const struct fe_key *key, uint8
 		if ((entrance->elems & bit) && !same && be->scan.audit)
 			drifted(be, key, "entrance changed by somebody else, restored");
 	}
+	if (!(entrance->elems & bit) && be->scan.audit)
+		engine_mark(be, key);
 	entrance->elems |= bit;
 	entrance->elems_seen |= bit;
 	return 0;

@@ -287,6 +287,8 @@ static void fail_elem(struct backend *be, const struct kop *op, struct unit *uni
 	}
 	if (op->verb == KV_ADD && op->result == -ENOENT)
 		engine_rules_lost(be, op->elem.family);
+	if (op->verb == KV_ADD && op->result == -EEXIST)
+		be->next_audit_ms = 0; /* a map's element that leads elsewhere: it must be read */
 	if (unit) {
 		unit->blocked = op->verb == KV_ADD;
 		unit->again = false; /* with back-off, whatever became of its other elements */
@@ -599,6 +601,15 @@ static int lower_server_unit(struct backend *be, const struct lowering *low,
 	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
 }
 
+/* A node port that is not taken yet, and is somebody's. */
+static bool takes_a_port(struct backend *be, const struct pic_entrance *entrance)
+{
+	const struct fe_key *key = &entrance->key;
+
+	return key->scope == SCOPE_NODEPORT && !(entrance->elems & (EL_TO | EL_CLUSTER)) &&
+	       engine_port_is_used(be, key->proto, key->port);
+}
+
 static int lower_entrance_unit(struct backend *be, const struct lowering *low,
 			       const struct frontend *fe, struct unit *unit)
 {
@@ -610,6 +621,12 @@ static int lower_entrance_unit(struct backend *be, const struct lowering *low,
 	if (fe && !model_via(low->model, fe, false))
 		unit_fail(unit, R_REFUSED,
 			  "its cluster IP and port are another Service's: nowhere to lead to");
+	if (fe && takes_a_port(be, entrance)) {
+		unit_fail(unit, R_REFUSED,
+			  "a program of this node waits at this port: stop it, or give the Service "
+			  "another nodePort");
+		fe = NULL;
+	}
 	return lower_entrance(low, entrance, fe, unit);
 }
 
@@ -763,9 +780,9 @@ static void ledger_upkeep(struct backend *be)
 		return;
 	ledger_rewrite_begin(be->ledger);
 	for (int i = 0; i < 2; i++)
-		if (be->rules[i].digest)
-			ledger_rules(be->ledger, be->rules[i].family, be->rules[i].text_hash,
-				     be->rules[i].digest);
+		if (be->rules[i].told_digest)
+			ledger_rules(be->ledger, be->rules[i].family, be->rules[i].told_hash,
+				     be->rules[i].told_digest);
 	HASH_ITER (hh, be->pic.services, svc, next) {
 		if (svc->owned)
 			ledger_own(be->ledger, &svc->key);

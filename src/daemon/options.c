@@ -179,6 +179,19 @@ static int take_service_range(struct options *options, const char *value, struct
 	return 0;
 }
 
+static int take_node_port_range(struct options *options, const char *value, struct err *err)
+{
+	unsigned first = 0, last = 0;
+	int end = 0;
+
+	if (sscanf(value, "%5u-%5u%n", &first, &last, &end) < 2 || value[end] || !first ||
+	    first > last || last > UINT16_MAX)
+		return err_set(err, -EINVAL, "must be two ports like 30000-32767, is \"%s\"",
+			       value);
+	options->node_ports = (struct port_range){(uint16_t)first, (uint16_t)last};
+	return 0;
+}
+
 /* A duration as Go writes it: 300ms, 1.5s, 2m30s, 1h; "0". */
 static int parse_duration(const char *text, uint64_t *ret_ms)
 {
@@ -402,6 +415,9 @@ static const struct flag flags[] = {
 	{NULL, "service-cluster-ip-range", "NETS",
 	 "where Services without a clusterIP get one; at most one network a family",
 	 take_service_range},
+	{NULL, "service-node-port-range", "FIRST-LAST",
+	 "where NodePort Services that name no nodePort get one (default 30000-32767)",
+	 take_node_port_range},
 	{NULL, "state-dir", "DIR", "keeps those allocations (default /var/lib/vipd)",
 	 take_state_dir},
 	{"Balancing", "proxy-mode", "MODE", "ipvs (default) or iptables", take_mode},
@@ -555,6 +571,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 	*ret_options = (struct options){
 		.proxy_mode = "ipvs",
 		.scheduler = "rr",
+		.node_ports = {30000, 32767},
 		.drain_ms = 5 * 60 * 1000,
 		.audit_ms = 30 * 1000,
 		.state_dir = "/var/lib/vipd",

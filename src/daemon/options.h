@@ -35,6 +35,7 @@ struct options {
 	uint64_t tcp_ms, tcp_fin_ms, udp_ms; /* IPVS; 0 = as the kernel has it */
 	struct conntrack_limits conntrack;
 	struct ip_prefix service_ranges[2]; /* at most one a family, in the order given */
+	struct port_range node_ports;       /* for Services that name no nodePort */
 	uint64_t drain_ms, audit_ms;
 	const char *state_dir, *run_dir;
 	enum print_stage print;

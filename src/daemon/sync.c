@@ -12,6 +12,7 @@
 #include "backend.h"
 #include "daemon/child.h"
 #include "daemon/conntrack.h"
+#include "daemon/health_http.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
 #include "heap.h"
@@ -23,8 +24,6 @@
 #define MARK_MAX         1000 /* keys a turn */
 #define READ_RETRY_MS    1000
 #define ONCE_PATIENCE_MS 5000 /* how long --once waits for what is being retried */
-#define NODE_PORT_FIRST  30000
-#define NODE_PORT_LAST   32767
 
 enum exit_code { EXIT_DONE = 0, EXIT_CANNOT = 1, EXIT_INCOMPLETE = 3 };
 
@@ -37,6 +36,8 @@ struct sync {
 	struct claims *claims;
 	struct model *model;
 	struct status *status;
+	struct health *health;
+	struct health_http *health_http; /* NULL: one pass only */
 	struct desired_config desired;
 	char *zone;                 /* of this node, for `desired` */
 	char interface_glob[20];    /* for be_config */
@@ -138,6 +139,7 @@ static void env_wake(void *ctx)
 	struct sync *sync = ctx;
 
 	sync->backend_waits = false;
+	health_work_goes_on(sync->health, boottime_ms(NULL));
 	wake(sync);
 }
 
@@ -151,6 +153,13 @@ static void on_claim_waits(void *arg, const char *owner, const struct fe_key *ke
 	snprintf(reason, sizeof(reason), "waits: the older Service %s has this address and port",
 		 winner ? winner : "");
 	status_set(sync->status, "claim", subject, winner ? reason : NULL);
+}
+
+static void on_health_problem(void *ctx, const char *key, const char *text)
+{
+	struct sync *sync = ctx;
+
+	status_set(sync->status, "health", key, text);
 }
 
 /* ---- what the source uses ---- */
@@ -239,6 +248,7 @@ static void sink_commit(void *ctx, bool complete)
 	struct sync *sync = ctx;
 
 	sync->uncommitted = false;
+	health_work_begins(sync->health, boottime_ms(NULL));
 	if (complete && !sync->source_complete) {
 		sync->source_complete = true;
 		sync->complete_ms = boottime_ms(NULL);
@@ -301,6 +311,9 @@ static int compute_service(struct sync *sync, const char *key)
 		return rc;
 	status_set(sync->status, "service", key, want.note);
 	rc = claims_update(sync->claims, key, &want, sync->model);
+	if (rc == 0)
+		rc = health_put(sync->health, key, want.created_ms, want.health_port,
+				want.n_local_ready);
 	svc_want_done(&want);
 	return rc;
 }
@@ -479,9 +492,13 @@ static void once_done(struct sync *sync)
 		stop(sync, verdict(sync));
 }
 
+/* A port for health checks opens when there is something behind it. */
 static void on_settled(struct sync *sync)
 {
 	announce(sync);
+	health_work_done(sync->health);
+	if (sync->health_http)
+		health_http_update(sync->health_http);
 	if (sync->options.once)
 		once_done(sync);
 }
@@ -720,11 +737,15 @@ static void set_locality(struct sync *sync)
  * the larger part of the ports beside the node ports. */
 static void set_snat_ports(struct sync *sync)
 {
-	unsigned below = NODE_PORT_FIRST - 1024, above = UINT16_MAX - NODE_PORT_LAST;
+	const struct port_range *taken = &sync->options.node_ports;
+	unsigned below = taken->first > 1024 ? taken->first - 1024U : 0;
+	unsigned above = (unsigned)UINT16_MAX - taken->last;
 	struct backend_config *config = &sync->be_config;
 
-	config->snat_port_min = (uint16_t)(above >= below ? NODE_PORT_LAST + 1 : 1024);
-	config->snat_port_max = (uint16_t)(above >= below ? UINT16_MAX : NODE_PORT_FIRST - 1);
+	if (!below && !above) /* there are none beside */
+		return;
+	config->snat_port_min = (uint16_t)(above >= below ? taken->last + 1 : 1024);
+	config->snat_port_max = (uint16_t)(above >= below ? UINT16_MAX : taken->first - 1);
 }
 
 static int open_backend(struct sync *sync, struct err *err)
@@ -788,6 +809,7 @@ static int open_source(struct sync *sync, struct err *err)
 	if (options->cleanup || options->print == PRINT_ACTUAL)
 		return 0;
 	memcpy(config.cluster_ranges, options->service_ranges, sizeof(config.cluster_ranges));
+	config.node_ports = options->node_ports;
 	snprintf(sync->state_path, sizeof(sync->state_path), "%s/manifests.json",
 		 options->state_dir);
 	return manifest_open(sync->loop, &config, &sink, &sync->source, err);
@@ -810,13 +832,16 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 	sync->model = model_new();
 	sync->status = status_new();
 	sync->claims = claims_new(on_claim_waits, sync);
+	sync->health = health_new(on_health_problem, sync);
 	start_handles(sync);
-	if (!sync->cache || !sync->model || !sync->status || !sync->claims)
+	if (!sync->cache || !sync->model || !sync->status || !sync->claims || !sync->health)
 		rc = err_set(err, -ENOMEM, "no memory");
 	else
 		rc = open_backend(sync, err);
 	if (rc == 0)
 		rc = open_source(sync, err);
+	if (rc == 0 && !options->once && !options->cleanup && !options->print)
+		rc = health_http_open(loop, sync->health, &sync->health_http, err);
 	if (rc < 0) {
 		sync_close(sync);
 		return rc;
@@ -850,6 +875,7 @@ void sync_close(struct sync *sync)
 	if (!sync)
 		return;
 	manifest_close(sync->source);
+	health_http_close(sync->health_http);
 	for (size_t i = 0; i < sync->n_polls; i++)
 		uv_poll_stop(&sync->polls[i]);
 	uv_walk(sync->loop, close_any, NULL);
@@ -859,6 +885,7 @@ void sync_close(struct sync *sync)
 	claims_free(sync->claims);
 	model_free(sync->model);
 	cache_free(sync->cache);
+	health_free(sync->health);
 	status_free(sync->status);
 	free(sync->dirty);
 	free(sync->changed);

@@ -41,10 +41,10 @@ struct label_entry {
 	UT_hash_handle hh;
 };
 
-/* Index of nodes' addresses. */
+/* Index of nodes' addresses; that two nodes claim one is their error, not ours to forget. */
 struct addr_entry {
 	struct ip_addr addr;
-	const struct node *node; /* the one that was told last */
+	struct ptr_list nodes;
 	UT_hash_handle hh;
 };
 
@@ -102,6 +102,13 @@ static void svc_entry_free(struct cache *cache, struct svc_entry *entry)
 	free(entry);
 }
 
+static void addr_entry_free(struct cache *cache, struct addr_entry *entry)
+{
+	HASH_DEL(cache->node_addrs, entry);
+	free(entry->nodes.items);
+	free(entry);
+}
+
 void cache_free(struct cache *cache)
 {
 	struct obj_entry *object, *next_object;
@@ -120,8 +127,7 @@ void cache_free(struct cache *cache)
 	HASH_ITER (hh, cache->services, svc, next_svc)
 		svc_entry_free(cache, svc);
 	HASH_ITER (hh, cache->node_addrs, addr, next_addr) {
-		HASH_DEL(cache->node_addrs, addr);
-		free(addr);
+		addr_entry_free(cache, addr);
 	}
 	HASH_ITER (hh, cache->labels, label, next_label) {
 		HASH_DEL(cache->labels, label);
@@ -393,31 +399,54 @@ static int endpoints_link(struct cache *cache, const struct endpoints *endpoints
 	return 0;
 }
 
+static struct addr_entry *addr_find(const struct cache *cache, const struct ip_addr *addr)
+{
+	struct addr_entry *entry;
+
+	HASH_FIND(hh, cache->node_addrs, addr, sizeof(*addr), entry);
+	return entry;
+}
+
+static int addr_link(struct cache *cache, const struct ip_addr *addr, const struct node *node)
+{
+	struct addr_entry *entry = addr_find(cache, addr);
+
+	if (!entry) {
+		entry = calloc(1, sizeof(*entry));
+		if (!entry)
+			return -ENOMEM;
+		entry->addr = *addr;
+		HASH_ADD(hh, cache->node_addrs, addr, sizeof(entry->addr), entry);
+	}
+	return list_add(&entry->nodes, node);
+}
+
+static void addr_unlink(struct cache *cache, const struct ip_addr *addr, const struct node *node)
+{
+	struct addr_entry *entry = addr_find(cache, addr);
+
+	if (!entry)
+		return;
+	list_remove(&entry->nodes, node);
+	if (!entry->nodes.n)
+		addr_entry_free(cache, entry);
+}
+
 static int node_link(struct cache *cache, const struct node *node, bool link)
 {
+	int rc = 0;
+
 	if (node->zone)
 		cache_mark_placed(cache);
 	if (node->n_addrs)
 		mark_external(cache);
-	for (size_t i = 0; i < node->n_addrs; i++) {
-		struct addr_entry *entry;
-
-		HASH_FIND(hh, cache->node_addrs, &node->addrs[i], sizeof(node->addrs[i]), entry);
-		if (!link && entry && entry->node == node) {
-			HASH_DEL(cache->node_addrs, entry);
-			free(entry);
-		} else if (link && !entry) {
-			entry = calloc(1, sizeof(*entry));
-			if (!entry)
-				return -ENOMEM;
-			entry->addr = node->addrs[i];
-			entry->node = node;
-			HASH_ADD(hh, cache->node_addrs, addr, sizeof(entry->addr), entry);
-		} else if (link) {
-			entry->node = node;
-		}
+	for (size_t i = 0; i < node->n_addrs && rc == 0; i++) {
+		if (link)
+			rc = addr_link(cache, &node->addrs[i], node);
+		else
+			addr_unlink(cache, &node->addrs[i], node);
 	}
-	return 0;
+	return rc;
 }
 
 /* Puts an object into the indexes, or takes it out; either way marks whom it touches. */
@@ -664,11 +693,12 @@ static bool api_server_at(const struct cache *cache, const struct ip_addr *addr,
 const char *cache_owner_of(const struct cache *cache, const char *node_name,
 			   const struct ip_addr *addr, uint16_t port)
 {
-	struct addr_entry *entry;
-	bool own;
+	const struct addr_entry *entry = addr_find(cache, addr);
+	bool own = false;
 
-	HASH_FIND(hh, cache->node_addrs, addr, sizeof(*addr), entry);
-	own = entry && strcmp(entry->node->meta.name, node_name) == 0;
+	for (size_t i = 0; entry && i < entry->nodes.n; i++)
+		own |= strcmp(((const struct node *)entry->nodes.items[i])->meta.name, node_name) ==
+		       0;
 	if (api_server_at(cache, addr, own ? port : 0))
 		return "the API server's";
 	return entry && !own ? "another node's" : NULL;

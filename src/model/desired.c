@@ -38,6 +38,10 @@
  *
  *  D12 Where there is no endpoint that could answer anywhere, those of the Service named as
  *      fallback are used: of its port of the same name, else of the same number, else its only one.
+ *
+ *  D13 externalTrafficPolicy: Local of a LoadBalancer with a healthCheckNodePort: a load balancer
+ *      asks there. What counts is an address, over all ports; of two families the one with more,
+ *      since a Pod has an address in both.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -64,6 +68,13 @@ struct port_want {
 	struct svc_want *want;
 	const struct cache *cache;
 	const char *node_name;
+	struct ready_set *ready; /* NULL: nobody asks */
+};
+
+/* D13: the addresses of ready endpoints on this node. */
+struct ready_set {
+	struct ip_addr *addrs;
+	size_t n, cap;
 };
 
 static int note(struct svc_want *want, const char *fmt, ...) PRINTF(2, 3);
@@ -364,6 +375,45 @@ static int choose_endpoints(const struct desired_config *config, const struct sv
 				&pw->sets);
 }
 
+/* ---- D13 ---- */
+
+static bool has_health_checks(const struct service *svc)
+{
+	return svc->type == SVC_LOAD_BALANCER && svc->etp_local && svc->health_check_node_port;
+}
+
+static int note_ready(struct ready_set *ready, const struct endpoint_sets *sets)
+{
+	if (!sets->local_ready)
+		return 0;
+	if (util_grow((void **)&ready->addrs, &ready->cap, ready->n + sets->local->n,
+		      sizeof(*ready->addrs)) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < sets->local->n; i++)
+		if (sets->local->ep[i].state == EP_ACTIVE)
+			ready->addrs[ready->n++] = sets->local->ep[i].addr;
+	return 0;
+}
+
+static int ready_cmp(const void *a, const void *b)
+{
+	return addr_cmp(a, b);
+}
+
+static size_t count_ready(struct ready_set *ready)
+{
+	size_t n[2] = {0};
+
+	if (ready->n)
+		qsort(ready->addrs, ready->n, sizeof(*ready->addrs), ready_cmp);
+	for (size_t i = 0; i < ready->n; i++)
+		if (!i || !addr_equal(&ready->addrs[i - 1], &ready->addrs[i]))
+			n[ready->addrs[i].family == AF_INET6]++;
+	return n[0] > n[1] ? n[0] : n[1];
+}
+
+/* ---- all of a Service ---- */
+
 static int want_port(const struct desired_config *config, const struct svc_inputs *in,
 		     struct port_want *pw)
 {
@@ -376,6 +426,8 @@ static int want_port(const struct desired_config *config, const struct svc_input
 		rc = check_forwarding(pw);
 	if (rc == 0)
 		rc = add_port(pw);
+	if (rc == 0 && pw->ready)
+		rc = note_ready(pw->ready, &pw->sets);
 	endpoint_sets_done(&pw->sets);
 	return rc;
 }
@@ -388,6 +440,7 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 			       .want = ret_want,
 			       .cache = config->cache,
 			       .node_name = config->place.node_name};
+	struct ready_set ready = {0};
 	struct svc_policy policy;
 	int rc;
 
@@ -402,6 +455,10 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 	ret_want->note = take_ptr(policy.notes);
 	if (in->fallback && !in->fallback->service)
 		rc = note(ret_want, "annotation " ANN_FALLBACK ": there is no such Service");
+	if (has_health_checks(svc)) {
+		pw.ready = &ready;
+		ret_want->health_port = svc->health_check_node_port;
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(svc->cluster_ips); i++) { /* D2 */
 		pw.cluster_ip = &svc->cluster_ips[i];
 		if (!addr_is_set(pw.cluster_ip))
@@ -411,6 +468,8 @@ int desired_compute(const struct desired_config *config, const struct svc_inputs
 			rc = want_port(config, in, &pw);
 		}
 	}
+	ret_want->n_local_ready = count_ready(&ready);
+	free(ready.addrs);
 	policy_done(&policy);
 	if (rc < 0)
 		svc_want_done(ret_want);

@@ -21,6 +21,9 @@ struct svc_want {
 	int64_t created_ms;   /* who came first, for claims */
 	size_t n, cap;        /* frontends */
 	struct frontend **fe; /* no two of one key */
+	/* Where a load balancer asks if this node has endpoints; 0 = nowhere. */
+	uint16_t health_port;
+	size_t n_local_ready; /* what it is told: addresses of ready endpoints on this node */
 	char *note; /* what an operator should know, as a scheduler refused; NULL = nothing */
 };
 

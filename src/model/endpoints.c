@@ -297,6 +297,8 @@ int endpoints_choose(const struct endpoints_place *place, const struct svc_input
 		merge(&list);
 		for (size_t i = 0; i < list.n; i++)
 			ret_sets->any |= list.items[i].ready || is_leaving(&list.items[i]);
+		for (size_t i = 0; i < list.n && with_local; i++)
+			ret_sets->local_ready |= list.items[i].ready && list.items[i].local;
 		ret_sets->cluster = make_pool(&list, topology_of(&list), false);
 		if (with_local)
 			ret_sets->local = make_pool(&list, TOPO_ALL, true);

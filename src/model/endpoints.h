@@ -23,6 +23,7 @@ struct endpoint_sets {
 	struct pool *cluster; /* for whom the place of an endpoint does not matter */
 	struct pool *local;   /* on this node; NULL if not asked for */
 	bool any;             /* somewhere in the cluster there is one that could answer (E8) */
+	bool local_ready;     /* those of `local` that take new flows are ready (not E4's others) */
 };
 
 /* 0 or -ENOMEM. Pools may be empty. */

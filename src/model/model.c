@@ -22,7 +22,7 @@ struct vip_entry {
 struct change {
 	struct fe_key key;
 	struct frontend *before; /* as it was told last; NULL = it was not there */
-	bool leads_elsewhere;    /* an entrance: what it leads to came, went or changed hands */
+	bool led, led_cluster;   /* an entrance: did it lead anywhere then? */
 	UT_hash_handle hh;
 };
 
@@ -328,6 +328,16 @@ static struct change *change_get(struct model *model, const struct fe_key *key, 
 	return change;
 }
 
+/* How it was told last: whoever had changed since would have been noted then. */
+static void set_before(const struct model *model, struct change *change, struct frontend *before)
+{
+	change->before = before;
+	if (!before)
+		return;
+	change->led = model_via(model, before, false) != NULL;
+	change->led_cluster = model_via(model, before, true) != NULL;
+}
+
 /* Takes `old`, the frontend until now (NULL = none), over if it returns 0. */
 static int note_change(struct model *model, const struct fe_key *key, struct frontend *old)
 {
@@ -337,7 +347,7 @@ static int note_change(struct model *model, const struct fe_key *key, struct fro
 	if (!change)
 		return -ENOMEM;
 	if (fresh)
-		change->before = old;
+		set_before(model, change, old);
 	else
 		frontend_free(old);
 	return 0;
@@ -419,9 +429,7 @@ static void touch_entrances(struct model *model, const struct fe_key *key, const
 		struct change *change = change_get(model, &entry->entrances[i], &fresh);
 
 		if (change && fresh && fe)
-			change->before = frontend_copy(fe);
-		if (change)
-			change->leads_elsewhere = true;
+			set_before(model, change, frontend_copy(fe));
 	}
 }
 
@@ -579,16 +587,23 @@ static ssize_t sorted_keys(struct ranked_key *ranked, size_t n, struct fe_key **
 	return (ssize_t)n;
 }
 
+static bool is_as_before(const struct model *model, const struct change *change,
+			 const struct frontend *now)
+{
+	if (!now || !change->before)
+		return now == change->before;
+	return frontend_equal(now, change->before) &&
+	       change->led == (model_via(model, now, false) != NULL) &&
+	       change->led_cluster == (model_via(model, now, true) != NULL);
+}
+
 /* False: it is as it was when it was told last. */
 static bool rank_change(const struct model *model, const struct change *change,
 			struct ranked_key *ret_ranked)
 {
 	const struct frontend *now = model_find(model, &change->key), *before = change->before;
 
-	if (!change->leads_elsewhere &&
-	    (now && before ? frontend_equal(now, before) : now == before))
-		return false;
-	if (!now && !before)
+	if (is_as_before(model, change, now))
 		return false;
 	ret_ranked->key = change->key;
 	ret_ranked->priority = now ? now->priority : before->priority;

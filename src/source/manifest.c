@@ -2,8 +2,8 @@
 /* A folder of manifests as a source; see manifest.h and source.h.
  *
  * A round: folder_read on a worker thread says what changed; its result is applied on the loop in
- * slices; Services are told last, sorted, after all explicit cluster IPs are known; then one
- * commit. Rounds follow inotify directly: libuv's own watcher cannot tell a finished write
+ * slices; Services are told last, sorted, after all explicit cluster IPs and node ports are known;
+ * then one commit. Rounds follow inotify directly: libuv's own watcher cannot tell a finished write
  * (IN_CLOSE_WRITE, IN_MOVED_TO) from half of one (IN_MODIFY), and would have us guess with a delay.
  * A slow poll finds what a file system without inotify (a host's, a network's) does not tell. */
 #include <errno.h>
@@ -559,9 +559,8 @@ static void saved(uv_work_t *work, int status)
 	free(src->save_text);
 	src->save_text = NULL;
 	if (src->save_result < 0)
-		log_warn("allocations not saved: Services without a clusterIP may get other "
-			 "addresses "
-			 "after a restart",
+		log_warn("allocations not saved: Services without a clusterIP or nodePort may get "
+			 "others after a restart",
 			 "file=%s error=\"%s\"", src->state_path, strerror(-src->save_result));
 	if (src->closing)
 		free_if_over(src);
@@ -832,7 +831,7 @@ int manifest_open(uv_loop_t *loop, const struct manifest_config *config,
 	src->state_path = config->state_path ? strdup(config->state_path) : NULL;
 	rc = src->dir && (src->state_path || !config->state_path)
 		     ? registry_open(config->state_path, config->read_only, config->cluster_ranges,
-				     &src->registry, err)
+				     &config->node_ports, &src->registry, err)
 		     : err_set(err, -ENOMEM, "no memory");
 	if (rc < 0) {
 		free(src->dir);

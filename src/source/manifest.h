@@ -12,6 +12,7 @@ struct manifest_config {
 	/* Where Services without a clusterIP get theirs; one a family, unset len and family = none.
 	 */
 	struct ip_prefix cluster_ranges[2];
+	struct port_range node_ports; /* where NodePort Services get theirs; unset = nowhere */
 	/* The file that keeps allocations and first appearances; NULL = keep none. */
 	const char *state_path;
 	bool read_only; /* read the state file, never write it (printers, --dry-run) */

@@ -10,6 +10,7 @@
 #include <uthash.h>
 
 #include "log.h"
+#include "source/nodeports.h"
 #include "source/registry.h"
 
 #define STATE_BYTES_MAX (64 << 20) /* half a million Services */
@@ -21,6 +22,7 @@ struct reg_entry {
 	int64_t created_ms;
 	struct ip_addr ips[2]; /* allocated by us, or the Service's own */
 	bool own;              /* the Service names them itself */
+	struct nodeports_held node_ports;
 	bool seen;
 	UT_hash_handle hh;
 };
@@ -37,6 +39,7 @@ struct registry {
 	struct ip_prefix ranges[2];
 	struct reg_entry *entries;
 	struct reg_addr *taken;
+	struct nodeports *node_ports;
 };
 
 /* ---- addresses ---- */
@@ -174,6 +177,7 @@ static void entry_drop(struct registry *registry, struct reg_entry *entry)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(entry->ips); i++)
 		release(registry, &entry->ips[i]);
+	nodeports_release(registry->node_ports, &entry->node_ports);
 	HASH_DEL(registry->entries, entry);
 	free(entry->key);
 	free(entry);
@@ -199,23 +203,38 @@ static void service_key(char *buf, size_t size, const char *ns, const char *name
 	snprintf(buf, size, "%s/%s", ns, name);
 }
 
+static bool names_node_port(const struct service *svc)
+{
+	for (size_t i = 0; i < svc->n_ports; i++)
+		if (svc->ports[i].node_port)
+			return true;
+	return svc->health_check_node_port;
+}
+
+static void reserve_ips(struct registry *registry, struct reg_entry *entry,
+			const struct service *svc)
+{
+	if (!entry->own && addr_is_set(&entry->ips[0])) /* the file gives it one */
+		registry->dirty = true;
+	entry_set_ips(registry, entry, svc->cluster_ips);
+	entry->own = true;
+}
+
 int registry_reserve(struct registry *registry, const struct service *svc)
 {
 	struct reg_entry *entry;
 	char key[KEY_MAX];
 
-	if (!has_own_ips(svc))
+	if (!has_own_ips(svc) && !names_node_port(svc))
 		return 0;
 	service_key(key, sizeof(key), svc->meta.ns, svc->meta.name);
 	entry = entry_get(registry, key);
 	if (!entry)
 		return -ENOMEM;
 	entry->seen = true;
-	if (!entry->own && addr_is_set(&entry->ips[0])) /* the file gives it one */
-		registry->dirty = true;
-	entry_set_ips(registry, entry, svc->cluster_ips);
-	entry->own = true;
-	return 0;
+	if (has_own_ips(svc))
+		reserve_ips(registry, entry, svc);
+	return nodeports_reserve(registry->node_ports, &entry->node_ports, svc);
 }
 
 void registry_forget(struct registry *registry, const char *ns, const char *name)
@@ -345,7 +364,9 @@ static int fill_ips(struct registry *registry, struct service *svc, struct reg_e
 int registry_fill(struct registry *registry, struct service *svc, int64_t now_ms, struct err *err)
 {
 	struct reg_entry *entry;
+	bool changed = false;
 	char key[KEY_MAX];
+	int rc;
 
 	service_key(key, sizeof(key), svc->meta.ns, svc->meta.name);
 	entry = entry_get(registry, key);
@@ -358,9 +379,14 @@ int registry_fill(struct registry *registry, struct service *svc, int64_t now_ms
 	}
 	if (!svc->meta.created_ms)
 		svc->meta.created_ms = entry->created_ms;
-	if (has_own_ips(svc) || svc->headless || svc->foreign || svc->type == SVC_EXTERNAL_NAME)
+	if (svc->headless || svc->foreign || svc->type == SVC_EXTERNAL_NAME)
 		return 0;
-	return fill_ips(registry, svc, entry, err);
+	rc = has_own_ips(svc) ? 0 : fill_ips(registry, svc, entry, err);
+	if (rc == 0) /* else it has no frontend, and keeps what it had until it gets one */
+		rc = nodeports_fill(registry->node_ports, &entry->node_ports, key, svc, &changed,
+				    err);
+	registry->dirty |= changed;
+	return rc;
 }
 
 /* ---- the file ---- */
@@ -396,6 +422,7 @@ static void load_entry(struct registry *registry, const cJSON *node)
 		entry->created_ms = (int64_t)created->valuedouble;
 	load_ips(registry, cJSON_GetObjectItemCaseSensitive(node, "cluster_ips"), ips);
 	entry_set_ips(registry, entry, ips);
+	nodeports_load(registry->node_ports, &entry->node_ports, node);
 }
 
 /* The caller frees; NULL with errno set. */
@@ -423,13 +450,13 @@ static void set_aside(const struct registry *registry, const char *why)
 
 	if (registry->read_only || asprintf(&aside, "%s.damaged", registry->path) < 0 ||
 	    rename(registry->path, aside) < 0) {
-		log_warn("the file of allocations cannot be used: Services without a clusterIP may "
-			 "get other addresses",
+		log_warn("the file of allocations cannot be used: Services without a clusterIP or "
+			 "nodePort may get others",
 			 "file=%s error=\"%s\"", registry->path, why);
 		return;
 	}
 	log_error("the file of allocations cannot be used; it is set aside and begun anew: "
-		  "Services without a clusterIP may get other addresses",
+		  "Services without a clusterIP or nodePort may get others",
 		  "file=%s aside=%s error=\"%s\"", registry->path, aside, why);
 }
 
@@ -455,12 +482,14 @@ static void load(struct registry *registry)
 }
 
 int registry_open(const char *path, bool read_only, const struct ip_prefix ranges[2],
-		  struct registry **ret_registry, struct err *err)
+		  const struct port_range *node_ports, struct registry **ret_registry,
+		  struct err *err)
 {
 	struct registry *registry = calloc(1, sizeof(*registry));
 	char text[PREFIX_TEXT_MAX];
 
-	if (!registry || (path && !(registry->path = strdup(path)))) {
+	if (!registry || !(registry->node_ports = nodeports_new(node_ports)) ||
+	    (path && !(registry->path = strdup(path)))) {
 		registry_close(registry);
 		return err_set(err, -ENOMEM, "no memory");
 	}
@@ -492,6 +521,7 @@ void registry_close(struct registry *registry)
 		HASH_DEL(registry->taken, taken);
 		free(taken);
 	}
+	nodeports_free(registry->node_ports);
 	free(registry->path);
 	free(registry);
 }
@@ -514,7 +544,9 @@ static void write_entry(const struct reg_entry *entry, bool first, FILE *out)
 			if (addr_is_set(&entry->ips[i]))
 				fprintf(out, "%s\"%s\"", i ? ", " : "",
 					addr_format(&entry->ips[i], text));
-		fputs("]}", out);
+		fputs("]", out);
+		nodeports_write(&entry->node_ports, out);
+		fputs("}", out);
 	}
 	cJSON_free(quoted);
 	cJSON_Delete(key);
@@ -535,6 +567,7 @@ char *registry_take_text(struct registry *registry)
 		return NULL;
 	registry->dirty = false;
 	HASH_SORT(registry->entries, key_cmp);
+	/* still version 1: whoever reads this file takes what is missing as not given */
 	fputs("{\n  \"version\": 1,\n  \"services\": {", out);
 	HASH_ITER (hh, registry->entries, entry, next) {
 		write_entry(entry, first, out);

@@ -3,6 +3,7 @@
  * messages, flows out of ctnetlink's. */
 #include "fuzz_message.h"
 #include "ct_codec.h"
+#include "diag_codec.h"
 #include "route_codec.h"
 
 static void check_addr(const struct ip_addr *addr)
@@ -28,6 +29,7 @@ static void try_all(const struct nlmsghdr *msg)
 		nl_batch_reset(batch);
 		PROMISE(ct_put_delete(batch, &flow) == 0);
 	}
+	diag_get_port(msg);
 	if (route_get_gateway(msg, &addr))
 		check_addr(&addr);
 	if (route_get_addr(msg, (const int[]){1, 0}, &addr))

@@ -68,7 +68,14 @@ static uint64_t empty_writes(void *ctx)
 	return 0;
 }
 
+static int empty_listeners(void *ctx, uint8_t proto, uint64_t ret_ports[KPORT_WORDS])
+{
+	(void)ctx, (void)proto, (void)ret_ports;
+	return -EOPNOTSUPP;
+}
+
 static const struct kernel_ops empty_ops = {
+	.listeners = empty_listeners,
 	.submit = empty_submit,
 	.dump_start = empty_dump_start,
 	.dump_next = empty_dump_next,

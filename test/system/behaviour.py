@@ -14,24 +14,31 @@ which packets must come back:
         - {endpoints: {s: [a]}, asks: [{from: c, to: s, answers: [a]}]}
 
 ask:  from HOST  to SERVICE[:PORTNAME]  proto, port (of the address)  family 4 or 6 (default: all)
-      answers: exactly these hosts, in `times` requests (default: twice as many as hosts)
+      answers: exactly these hosts, in `times` requests (default: as many as must find them all)
       spread: even, or {a: 3, d: 1}     sticky: one host all the time
+      keeps: the host that answered the ask before
       sees: own (the asker's address), node (one of the node's), any
       refused: at once   dropped: no answer at all
-      at: another address of the Service: EXT(n), LB(n), or one of a host, as in "node" or
-      node:client (the node's address that this host knows); with `node_port: true` its node port
+      at: another address of the Service: EXT(n), LB(n), an address as it is, or one of a host, as in
+      "node" or node:client (the node's address that this host knows); with `node_port: true` its
+      node port. NP and NP:client are short for the latter, CLUSTER is the cluster IP
+      `from` and `at` may be lists: each asks at each
       mode: ipvs or iptables, where the modes differ by nature (a VIP is no address of the node in
       iptables mode: what no Service takes goes on to the node's router)
 service: name, namespace, ports [{port, target, name, proto, service_target, node_port}], families,
-      endpoints, affinity (seconds), scheduler, created, selector, type, headless, ip {4: ..., 6: ...}
+      endpoints, affinity (seconds), distribution, created, selector, publish (not ready ones), type, headless, ip {4: ..., 6: ...}
       external [ADDR], lb [ADDR or {ip, mode}], ranges [CIDR], etp Local, itp Local; EXT(n) and
       LB(n) stand for an address of this case's own, in the Service's first family, EXT6(n) in IPv6
 endpoint: HOST or {host, ready, serving, terminating, node, zones [..], nodes [..]}
-step: endpoints {service: [...]}, delete [service], services [...], objects TEXT, wait SECONDS, asks
+step: endpoints {service: [...]}, delete [service], services [...], objects TEXT, wait SECONDS, asks;
+      node_zone ZONE: the label of a v1/Node of this node's name, for this step
 needs: SCTP where the kernel must have it (this machine's own has none)
 objects: manifests as they are, ADDR4(host), ADDR6(host), VIP4(service), VIP6(service) replaced
 """
 import collections
+import concurrent.futures
+import errno
+import ipaddress
 import re
 import socket
 import time
@@ -49,13 +56,19 @@ REFUSAL_SEC = 0.5
 SILENCE_SEC = 0.7
 
 
+def ipv4_of_case(net, n, case_number):
+    """The n-th (1 to 15, from some base) of a case in a /16; cases up to 2,000 find room."""
+    return f"{net}.{n + 16 * (case_number // 250)}.{case_number % 250 + 1}"
+
+
 def vip(case_number, service, family):
     if service.get("ip"):
         return service["ip"].get(family)
     index = service["index"] + 1
     if family == 4:
-        return f"10.96.{100 + index}.{case_number + 1}"
-    return f"fd00:96::{case_number + 1:x}:{index:x}"
+        return ipv4_of_case("10.96", 100 + index, case_number)
+    number = case_number * 16 + index
+    return f"fd00:96::{number >> 16:x}:{number & 0xffff:x}"
 
 
 def families_of(service):
@@ -70,7 +83,19 @@ def own_address(case_number, text):
     kind, six, n = match.groups()
     if six:
         return f"2001:db8:{'e' if kind == 'EXT' else 'f'}::{case_number + 1:x}:{int(n):x}"
-    return f"198.{18 if kind == 'EXT' else 19}.{int(n)}.{case_number + 1}"
+    return ipv4_of_case("198.18" if kind == "EXT" else "198.19", int(n), case_number)
+
+
+def literal_family(text):
+    """4 or 6 if it is an address, else None."""
+    try:
+        return ipaddress.ip_address(text).version
+    except ValueError:
+        return None
+
+
+def as_list(value):
+    return value if isinstance(value, list) else [value]
 
 
 def host_address(name, family):
@@ -111,6 +136,8 @@ def service_manifest(service, case_number):
             spec[name] = service[policy]
     if service.get("distribution"):
         spec["trafficDistribution"] = service["distribution"]
+    if service.get("publish"):
+        spec["publishNotReadyAddresses"] = True
     if service.get("selector"):
         spec["selector"] = service["selector"]
     metadata = {"name": service["name"], "namespace": service.get("namespace", "default"),
@@ -160,7 +187,7 @@ def slice_manifests(service, endpoints):
 
 
 class Reply(Exception):
-    """How a request ended if not with an answer: refused, dropped."""
+    """How a request ended if not with an answer: refused, dropped, denied (by sendto itself)."""
 
 
 def request(host, addr, port, proto, seconds):
@@ -176,15 +203,26 @@ def request(host, addr, port, proto, seconds):
             sock.send(b"who\n")
             text = sock.recv(200).decode()
         except TimeoutError:
-            raise Reply("dropped") from None
+            # SCTP keeps an ICMP error that came while the socket was busy, and goes on
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            raise Reply("refused" if error == errno.ECONNREFUSED else "dropped") from None
         except (ConnectionRefusedError, ConnectionResetError):
             raise Reply("refused") from None
+        except PermissionError:
+            raise Reply("denied") from None
         except OSError as error:
             raise Reply(f"failed: {error}") from None
     if not text:
         raise Reply("closed")
     who, saw = text.split()
     return who, saw
+
+
+def enough(hosts_wanted):
+    """Requests that find that many hosts: in turn, or at random (missing one: under 1 in 10^6)."""
+    if daemon.MODE == "ipvs" or hosts_wanted < 2:
+        return max(2 * hosts_wanted, 4)
+    return 16 * hosts_wanted
 
 
 class Case:
@@ -196,6 +234,7 @@ class Case:
         self.endpoints = {}
         self.name = f"case{number}"
         self.failures = []
+        self.last_host = None
 
     def add_services(self, services):
         for service in services:
@@ -207,8 +246,11 @@ class Case:
             if "endpoints" in service:
                 self.endpoints[service["name"]] = service["endpoints"]
 
-    def manifests(self, objects):
+    def manifests(self, objects, node_zone):
         documents = []
+        if node_zone is not None:
+            documents.append({"apiVersion": "v1", "kind": "Node", "metadata": {
+                "name": "node", "labels": {"topology.kubernetes.io/zone": node_zone}}})
         for name, service in self.services.items():
             documents.append(service_manifest(service, self.number))
             if name in self.endpoints:
@@ -230,7 +272,8 @@ class Case:
         for name in step.get("delete", []):
             self.services.pop(name, None)
             self.endpoints.pop(name, None)
-        self.daemon.apply(self.name, self.manifests(step.get("objects", "")))
+        self.daemon.apply(self.name, self.manifests(step.get("objects", ""),
+                                                    step.get("node_zone")))
         self.daemon.settle()
         time.sleep(step.get("wait", 0))
 
@@ -250,31 +293,45 @@ class Case:
     def ask(self, ask):
         if ask.get("mode") and not daemon.MODE.startswith(ask["mode"]):
             return
+        asks = [({**ask, "from": asker}, place) for asker in as_list(ask["from"])
+                for place in as_list(ask.get("at", "CLUSTER"))]
+        # silence takes its time: all listen for it at once
+        with concurrent.futures.ThreadPoolExecutor(8 if ask.get("dropped") else 1) as pool:
+            list(pool.map(lambda one: self.ask_at(*one), asks))
+
+    def ask_at(self, ask, place):
         target, _, port_name = ask["to"].partition(":")
         service = self.services.get(target)
-        families = [ask["family"]] if "family" in ask else families_of(service) if service else [4]
+        ports = service["ports"] if service else []
+        chosen = next((p for p in ports if p.get("name", "") == port_name), None) or \
+            (ports[0] if ports else {})
+        node_port = ask.get("node_port") or place.partition(":")[0] == "NP"
+        port = ask.get("port", chosen.get("node_port" if node_port else "port"))
+        proto = ask.get("proto", chosen.get("proto", "TCP"))
+        place = own_address(self.number, re.sub(r"^NP\b", "node", place))
+        families = [literal_family(place)]
+        if not families[0]:
+            families = [ask["family"]] if "family" in ask else \
+                families_of(service) if service else [4]
         for family in families:
-            addr = vip(self.number, service, family) if service else hosts.ADDRS[target][family == 6]
-            ports = service["ports"] if service else []
-            chosen = next((p for p in ports if p.get("name", "") == port_name), None) or \
-                (ports[0] if ports else {})
-            port = ask.get("port", chosen.get("node_port" if ask.get("node_port") else "port"))
-            if ask.get("at"):
-                addr = self.address_at(ask["at"], family)
-            proto = ask.get("proto", chosen.get("proto", "TCP"))
+            addr = self.address_at(target, place, family)
             what = f"{ask['from']} -> {ask['to']} ({addr} {port}/{proto})"
             for failure in self.check(ask, addr, port, proto, family):
                 self.failures.append(f"{what}: {failure}")
 
-    def address_at(self, place, family):
-        own = own_address(self.number, place)
-        return host_address(place, family) if own == place else own
+    def address_at(self, target, place, family):
+        if literal_family(place):
+            return place
+        if place != "CLUSTER":
+            return host_address(place, family)
+        service = self.services.get(target)
+        return vip(self.number, service, family) if service else hosts.ADDRS[target][family == 6]
 
     def check(self, ask, addr, port, proto, family):
         if ask.get("refused") or ask.get("dropped"):
             return self.check_refusal(ask, addr, port, proto)
         wanted = ask.get("answers", [])
-        times = ask.get("times", max(2 * len(wanted), 4))
+        times = ask.get("times", enough(len(wanted)))
         got, seen, bad = collections.Counter(), set(), []
         for _ in range(times):
             try:
@@ -285,8 +342,7 @@ class Case:
                 bad.append(str(reply))
         return self.judge(ask, family, got, seen, bad, times)
 
-    @staticmethod
-    def judge(ask, family, got, seen, bad, times):
+    def judge(self, ask, family, got, seen, bad, times):
         wanted = ask.get("answers")
         if bad:
             yield f"{len(bad)} of {times} requests: {collections.Counter(bad)}"
@@ -295,6 +351,9 @@ class Case:
                 yield f"answered by {dict(got)}, want one of {wanted} all the time"
         elif wanted and set(got) != set(wanted):
             yield f"answered by {dict(got)}, want {wanted}"
+        if ask.get("keeps") and set(got) != {self.last_host}:
+            yield f"answered by {dict(got)}, want {self.last_host} as before"
+        self.last_host = min(got, default=None)
         spread = ask.get("spread")
         if spread == "even" and len(set(got.values())) > 1:
             yield f"spread {dict(got)}, want it even"
@@ -319,5 +378,7 @@ class Case:
             except Reply as reply:
                 replies[str(reply)] += 1
         want = "refused" if ask.get("refused") else "dropped"
+        if proto == "UDP" and set(replies) == {"denied"}:
+            return  # all that the node's own programs see of a datagram that goes no further
         if set(replies) != {want}:
             yield f"{dict(replies)}, want {want} all {times} times"

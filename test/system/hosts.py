@@ -17,12 +17,13 @@ import sys
 import time
 
 PORTS = (8080, 8081, 9090)
-HOST_PORT = 2222  # where the node itself listens, on every address
+HOST_PORT = 2222  # where the nodes themselves listen, on every address
 LOCAL = {"a": 2, "b": 3, "c": 4}
 REMOTE = {"d": 2, "e": 3}
 CLIENTS = {"client": "198.51.100", "client2": "203.0.113"}
 POD_NETS = "10.244.0.0/16,fd00:244::/32"
 SERVICE_NETS = "10.96.0.0/16,fd00:96::/108"
+EXTERNAL_NETS = ("198.18.0.0/15", "2001:db8:e::/48", "2001:db8:f::/48")  # external, load balancer IPs
 
 ADDRS = {  # by host, IPv4 and IPv6
     **{name: (f"10.244.1.{n}", f"fd00:244:1::{n}") for name, n in LOCAL.items()},
@@ -66,8 +67,8 @@ def near_node(host):
     return ADDRS["node"]
 
 
-def ip(commands, host=None):
-    where = ["-n", host] if host else []
+def ip(commands, host=None, family=None):
+    where = [*(["-n", host] if host else []), *([f"-{family}"] if family else [])]
     done = subprocess.run(["ip", *where, "-batch", "-"], input="\n".join(commands) + "\n",
                           capture_output=True, text=True, check=False)
     if done.returncode:
@@ -131,6 +132,16 @@ def build():
     ip(["route add 10.244.2.0/24 via 192.0.2.2", "route add fd00:244:2::/64 via 2001:db8::2",
         "route add default via 192.0.2.2", "route add default via 2001:db8::2"])
     ip(["route add 10.244.1.0/24 via 192.0.2.1", "route add fd00:244:1::/64 via 2001:db8::1"], "node2")
+    route_remote_pods()
+
+
+def route_remote_pods():
+    """What node2's pods ask of a Service goes to the node; node2's own routes know none of it, so that
+    what the node sends on is not sent back."""
+    nets = [*SERVICE_NETS.split(","), *EXTERNAL_NETS]
+    ip([f"route add {net} via {ADDRS['node'][':' in net]} table 100" for net in nets], "node2")
+    for family in (4, 6):
+        ip([f"rule add iif v-{name} table 100" for name in REMOTE], "node2", family)
 
 
 def wait_answer(host, addr, port, seconds=10):
@@ -157,7 +168,7 @@ class Servers:
         names = [*LOCAL, *REMOTE]
         self.process = subprocess.Popen(
             [program, "serve", f"--ports={','.join(map(str, PORTS))}", *names,
-             f"node:{HOST_PORT}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             f"node:{HOST_PORT}", f"node2:{HOST_PORT}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if line != "ready\n":
             raise RuntimeError(f"the pods' servers did not start: {line}")

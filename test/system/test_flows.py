@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import behaviour
 import daemon
 import hosts
 from test_ipvs import Traffic, endpoint_slice, manifest, service, sh, wait_for
@@ -108,3 +109,22 @@ def test_connections_end_at_the_deadline(vipd, addr, port):
     result = kept.result()
     assert result["kept_on"] == {"a": 10, "b": 10}, result
     assert result["broken_on"] == {"a": 10}, result
+
+
+def test_node_port_at_which_a_program_waits(vipd):
+    """It stays the program's, the log says why, and the Service's other addresses work."""
+    with socket.socket() as listener:
+        listener.bind(("", NODE_PORT))
+        listener.listen()
+        one = vipd()
+        one.apply("s", open_service("s", "10.96.220.1", ["a"], "TCP"))
+        one.settle()
+        wait_for(lambda: "a program of this node waits at this port" in one.log_path.read_text(), 2)
+        with socket.create_connection(("192.0.2.1", NODE_PORT), 2):
+            listener.settimeout(2)
+            listener.accept()[0].close()
+        assert behaviour.request("client", EXTERNAL, 53, "TCP", 2)[0] == "a"
+        one.kill()
+    one.start()
+    one.settle()
+    assert behaviour.request("client", "192.0.2.1", NODE_PORT, "TCP", 2)[0] == "a"

@@ -488,6 +488,55 @@ def test_allocated_addresses_are_stable(vipd):
     assert all(now[f"default/s{i}"] == first[f"default/s{i}"] for i in range(10, 20))
 
 
+def node_ports(one, protocol="TCP"):
+    """The node port of each Service port, as the model has them."""
+    found = re.findall(rf"frontend node:(\d+)/{protocol} owner=(\S+)", one.run("--print=model")[1])
+    return {owner: int(port) for port, owner in found}
+
+
+def test_node_ports_are_given_and_kept(vipd):
+    """A NodePort Service that names no number answers on the one it is given, the same over a kill,
+    a lost state file and fifty newcomers."""
+    def node_port_service(name, **spec):
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+                "spec": {"type": "NodePort", "ports": [{"port": 80}], **spec}}
+    one = vipd()
+    one.apply("web", manifest(node_port_service("web"),
+                              endpoint_slice("web", [hosts.ADDRS["a"][0]])))
+    dns = node_port_service("dns", ports=[{"name": "udp", "port": 53, "protocol": "UDP"},
+                                          {"name": "tcp", "port": 53, "protocol": "TCP"}])
+    one.apply("dns", manifest(dns))
+    one.settle()
+    first = node_ports(one)
+    assert 30000 <= first["default/web"] <= 32767
+    assert node_ports(one, "UDP") == {"default/dns:udp": first["default/dns:tcp"]}
+
+    def answers():
+        return behaviour.request("client", near, first["default/web"], "TCP", 2)[0]
+    near = hosts.near_node("client")[0]
+    assert answers() == "a"
+    assert f'msg="node port given" service=default/web port=80/TCP nodeport={first["default/web"]}' \
+        in one.log_path.read_text()
+    one.kill()
+    one.apply("own", manifest(node_port_service("own", ports=[{"port": 80, "nodePort": 8088}])))
+    one.start()
+    one.settle()
+    assert answers() == "a"
+    assert node_ports(one) == {**first, "default/own": 8088}
+    one.kill()
+    (one.work / "state" / "manifests.json").unlink()
+    one.apply("new", manifest(*[node_port_service(f"new-{i}") for i in range(50)]))
+    one.start()
+    one.settle()
+    now = node_ports(one)
+    assert len(set(now.values())) == len(now) == 53
+    assert {owner: now[owner] for owner in first} == first
+    assert answers() == "a"
+    one.remove("new")
+    one.settle()
+    assert answers() == "a"
+
+
 def test_settled_daemon_is_quiet(vipd):
     """No netlink write and no virtual server read twice while nothing changes."""
     one = vipd("--audit-period=1h")

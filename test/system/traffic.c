@@ -3,7 +3,8 @@
  *
  *   traffic serve --ports=P,P... HOST... [HOST:PORT ...]   answers "HOST CLIENT\n" to every request
  *   traffic load HOST ADDR PORT RATE KEPT SECONDS          new connections beside kept ones
- *   traffic pace HOST ADDR PORT RATE SECONDS               numbered UDP datagrams, echoed
+ *   traffic refused HOST ADDR PORT RATE SECONDS LIMIT_MS   connections that are to be refused in
+ * time traffic pace HOST ADDR PORT RATE SECONDS               numbered UDP datagrams, echoed
  *
  * HOST is a namespace of `ip netns`; "node" is the one it runs in. One thread, one epoll: the guest
  * has one CPU and system calls are slow there. `serve` ends with its stdin; the others print one
@@ -499,6 +500,121 @@ static int run_load(int argc, char **argv)
 	return 0;
 }
 
+/* ---- refused ---- */
+
+/* Time in which this program waited for its turn is nobody's answer being late: it is summed up and
+ * taken off. A SYN that nobody answered is sent again after a second, and that shows. */
+#define TURN_US 3000 /* the longest that one turn of the loop may take by itself */
+
+struct attempt {
+	int fd;
+	uint64_t start_us, stalled_us;
+};
+
+struct refusals {
+	struct address to;
+	unsigned long started, refused, in_time, other, open;
+	uint64_t limit_us, slowest_us, turn_us, stalled_us;
+};
+
+static void note_turn(struct refusals *all)
+{
+	uint64_t now = now_us();
+
+	if (all->turn_us && now - all->turn_us > TURN_US)
+		all->stalled_us += now - all->turn_us - TURN_US;
+	all->turn_us = now;
+}
+
+static void end_attempt(struct refusals *all, struct attempt *attempt, int error)
+{
+	uint64_t took, stalled;
+
+	note_turn(all);
+	took = all->turn_us - attempt->start_us;
+	stalled = all->stalled_us - attempt->stalled_us;
+	took -= stalled < took ? stalled : took;
+	if (error == ECONNREFUSED) {
+		all->refused++;
+		all->in_time += took <= all->limit_us;
+		if (took > all->slowest_us)
+			all->slowest_us = took;
+	} else {
+		all->other++;
+	}
+	all->open--;
+	close(attempt->fd);
+	free(attempt);
+}
+
+static void start_attempt(struct refusals *all)
+{
+	struct attempt *attempt = calloc(1, sizeof(*attempt));
+	struct epoll_event event = {.events = EPOLLOUT, .data.ptr = attempt};
+
+	if (!attempt)
+		die("memory");
+	attempt->fd = socket(all->to.ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (attempt->fd < 0)
+		die("socket");
+	note_turn(all);
+	attempt->start_us = all->turn_us;
+	attempt->stalled_us = all->stalled_us;
+	all->started++;
+	all->open++;
+	if (connect(attempt->fd, (struct sockaddr *)&all->to.ss, all->to.len) < 0 &&
+	    errno != EINPROGRESS)
+		end_attempt(all, attempt, errno);
+	else if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, attempt->fd, &event) < 0)
+		die("epoll");
+}
+
+static void take_refusals(struct refusals *all)
+{
+	struct epoll_event events[64];
+	int n = epoll_wait(epoll_fd, events, 64, 1);
+
+	for (int i = 0; i < n; i++) {
+		struct attempt *attempt = events[i].data.ptr;
+		int error = 0;
+		socklen_t len = sizeof(error);
+
+		getsockopt(attempt->fd, SOL_SOCKET, SO_ERROR, &error, &len);
+		end_attempt(all, attempt, error);
+	}
+}
+
+static int run_refused(int argc, char **argv)
+{
+	static struct refusals all;
+	uint64_t start;
+	double rate, seconds;
+
+	if (argc != 6)
+		return 2;
+	all.to = make_address(argv[1], atoi(argv[2]));
+	rate = strtod(argv[3], NULL);
+	seconds = strtod(argv[4], NULL);
+	all.limit_us = strtoul(argv[5], NULL, 10) * 1000;
+	enter(argv[0]);
+	start = now_us();
+	for (;;) {
+		double run = (double)(now_us() - start) / 1e6;
+
+		note_turn(&all);
+		if (run < seconds && (double)all.started < run * rate)
+			start_attempt(&all);
+		if (run >= seconds + 5 || (run >= seconds && !all.open))
+			break;
+		take_refusals(&all);
+	}
+	printf("{\"started\": %lu, \"refused\": %lu, \"in_time\": %lu, \"other\": %lu, "
+	       "\"unanswered\": %lu, \"slowest_ms\": %.1f, \"stalled_ms\": %.1f}\n",
+	       all.started, all.refused, all.in_time, all.other, all.open,
+	       (double)all.slowest_us / 1000, (double)all.stalled_us / 1000);
+	return 0;
+}
+
 /* ---- pace ---- */
 
 /* Datagrams numbered from 0, one socket. What does not come back is a gap; also told: the longest
@@ -587,9 +703,12 @@ int main(int argc, char **argv)
 		rc = serve(argc - 2, argv + 2);
 	else if (argc > 1 && strcmp(argv[1], "load") == 0)
 		rc = run_load(argc - 2, argv + 2);
+	else if (argc > 1 && strcmp(argv[1], "refused") == 0)
+		rc = run_refused(argc - 2, argv + 2);
 	else if (argc > 1 && strcmp(argv[1], "pace") == 0)
 		rc = run_pace(argc - 2, argv + 2);
 	if (rc == 2)
-		fputs("usage: traffic serve|load|pace ... (see the head of traffic.c)\n", stderr);
+		fputs("usage: traffic serve|load|refused|pace ... (see the head of traffic.c)\n",
+		      stderr);
 	return rc;
 }

@@ -552,9 +552,20 @@ static void fake_close(void *ctx)
 	(void)ctx;
 }
 
+static int fake_listeners(void *ctx, uint8_t proto, uint64_t ret_ports[KPORT_WORDS])
+{
+	const struct fake *fake = ctx;
+
+	memset(ret_ports, 0, KPORT_WORDS * sizeof(*ret_ports));
+	if (proto == IPPROTO_TCP && fake->listener)
+		ret_ports[fake->listener / 64] |= UINT64_C(1) << fake->listener % 64;
+	return 0;
+}
+
 struct kernel fake_kernel(struct fake *fake)
 {
 	static const struct kernel_ops ops = {
+		.listeners = fake_listeners,
 		.submit = fake_submit,
 		.dump_start = fake_dump_start,
 		.dump_next = fake_dump_next,

@@ -39,6 +39,7 @@ struct fake {
 	struct kbinding bindings[FAKE_BINDINGS];
 	struct kelem elems[FAKE_ELEMS];
 	struct kevent events[FAKE_EVENTS];
+	uint16_t listener; /* a TCP port at which a program waits; 0 = none */
 	size_t n_flows;
 	struct kflow flows[FAKE_FLOWS]; /* connection tracking; the test puts them in */
 	uint64_t rules[2];              /* digest of the rules loaded; 0 = no table */

@@ -193,6 +193,26 @@ static void a_failed_pass_is_repeated(void **state)
 	assert_int_equal(rig->fake->n_flows, 0);
 }
 
+/* A node port never takes a port at which a program waits, and takes it when it is free. */
+static void a_port_that_a_program_has(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key key = rig_key("node:30053/TCP");
+
+	rig->fake->listener = 30053;
+	both_entrances(rig, "TCP", A);
+	rig_open(rig);
+	assert_int_equal(rig_report(rig, &key)->outcome, R_REFUSED);
+	for (size_t i = 0; i < rig->fake->n_elems; i++)
+		assert_int_not_equal(rig->fake->elems[i].set, KSET_NODEPORTS);
+	rig->fake->listener = 0;
+	rig_pass(rig, 70000);
+	rig_assert_settled(rig);
+	rig->fake->listener = 30053; /* it came later: nothing is taken from the Service */
+	rig_restart(rig);
+	rig_assert_settled(rig);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -204,6 +224,7 @@ int main(void)
 		TEST(one_that_came_back_keeps_its_connections),
 		TEST(no_pass_without_need),
 		TEST(a_failed_pass_is_repeated),
+		TEST(a_port_that_a_program_has),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

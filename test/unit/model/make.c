@@ -68,12 +68,24 @@ struct fe_key make_key(const char *text)
 	proto = need(cut(buf, '/'));
 	port = need(strrchr(buf, ':'));
 	*port++ = '\0';
+	if (strncmp(addr, "node", 4) == 0)
+		return fe_key_node_port(addr[4] ? AF_INET6 : AF_INET, number(port),
+					proto_parse(proto));
 	if (*addr == '[') {
 		addr[strlen(addr) - 1] = '\0';
 		addr++;
 	}
 	vip = make_addr(addr);
 	return fe_key_make(&vip, number(port), proto_parse(proto));
+}
+
+struct ip_prefix make_net(const char *text)
+{
+	struct ip_prefix net;
+
+	if (prefix_parse(text, &net) < 0)
+		fail_msg("\"%s\" is no network", text);
+	return net;
 }
 
 static int pair_cmp(const void *a, const void *b)
@@ -102,21 +114,57 @@ static void parse_port(char *text, char **ret_name, uint16_t *ret_port, uint8_t 
 	assert_int_not_equal(*ret_proto, 0);
 }
 
+static void service_port(struct service *svc, char *value)
+{
+	struct svc_port *port = append(&svc->ports, &svc->n_ports, sizeof(*port));
+	char *node_port = cut(value, '^'), *target = cut(value, '>');
+
+	parse_port(value, &port->name, &port->port, &port->proto);
+	port->node_port = node_port ? number(node_port) : 0;
+	if (target && *target >= '0' && *target <= '9')
+		port->target.number = number(target);
+	else if (target)
+		port->target.name = copy(target);
+}
+
+/* How clients from elsewhere come in; false: not a word about that. */
+static bool entrance_word(struct service *svc, const char *word, char *value)
+{
+	if (strcmp(word, "ext") == 0) {
+		*(struct ip_addr *)append(&svc->external_ips, &svc->n_external_ips,
+					  sizeof(*svc->external_ips)) = make_addr(value);
+	} else if (strcmp(word, "lb") == 0) {
+		struct svc_ingress *ingress =
+			append(&svc->ingress, &svc->n_ingress, sizeof(*ingress));
+
+		ingress->proxy_mode = cut(value, '!') != NULL;
+		ingress->addr = make_addr(value);
+	} else if (strcmp(word, "from") == 0) {
+		*(struct ip_prefix *)append(&svc->source_ranges, &svc->n_ranges,
+					    sizeof(*svc->source_ranges)) = make_net(value);
+		svc->restricted = true;
+	} else if (strcmp(word, "etp") == 0) {
+		svc->etp_local = true;
+	} else if (strcmp(word, "itp") == 0) {
+		svc->itp_local = true;
+	} else if (strcmp(word, "prefer") == 0) {
+		svc->distribution = strcmp(value, "zone") == 0 ? SVC_SAME_ZONE : SVC_SAME_NODE;
+	} else {
+		return false;
+	}
+	return true;
+}
+
 static void service_word(struct service *svc, const char *word, char *value)
 {
+	if (entrance_word(svc, word, value))
+		return;
 	if (strcmp(word, "created") == 0) {
 		svc->meta.created_ms = strtoll(value, NULL, 10);
 	} else if (strcmp(word, "vip") == 0) {
 		svc->cluster_ips[addr_is_set(&svc->cluster_ips[0])] = make_addr(value);
 	} else if (strcmp(word, "port") == 0) {
-		struct svc_port *port = append(&svc->ports, &svc->n_ports, sizeof(*port));
-		char *target = cut(value, '>');
-
-		parse_port(value, &port->name, &port->port, &port->proto);
-		if (target && *target >= '0' && *target <= '9')
-			port->target.number = number(target);
-		else if (target)
-			port->target.name = copy(target);
+		service_port(svc, value);
 	} else if (strcmp(word, "select") == 0) {
 		add_pair(&svc->selector, &svc->n_selector, value);
 	} else if (strcmp(word, "ann") == 0) {
@@ -149,6 +197,7 @@ static void slice_word(struct slice *slice, const char *word, char *value)
 	} else if (strcmp(word, "ep") == 0) {
 		struct slice_endpoint *ep =
 			append(&slice->endpoints, &slice->n_endpoints, sizeof(*ep));
+		const char *nodes = cut(value, '+'), *zones = cut(value, '~');
 		const char *node = cut(value, '@'), *states = cut(value, '!');
 
 		states = states ? states : "rs";
@@ -157,6 +206,8 @@ static void slice_word(struct slice *slice, const char *word, char *value)
 		ep->serving = strchr(states, 's');
 		ep->terminating = strchr(states, 't');
 		ep->node = node ? copy(node) : NULL;
+		ep->zones_hint = zones ? copy(zones) : NULL;
+		ep->nodes_hint = nodes ? copy(nodes) : NULL;
 		slice->family = ep->addr.family;
 	} else {
 		fail_msg("a slice has no \"%s\"", word);

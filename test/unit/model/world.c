@@ -10,7 +10,7 @@
 #include "make.h"
 #include "world.h"
 
-static const struct desired_config config = {.place = {.node_name = "here"}};
+#define NODE_NAME "here"
 
 /* "OWNER KEY" waits for the winner. */
 struct waiting {
@@ -68,18 +68,34 @@ void world_free(struct world *world)
 		free(waiting);
 	}
 	free(world->dirty);
+	free(world->zone);
+	free(world->note);
 	free(world);
+}
+
+/* The zone of the node that this is computed for. */
+static void set_zone(struct world *world, const char *zone)
+{
+	free(world->zone);
+	world->zone = zone ? strdup(zone) : NULL;
+	cache_mark_placed(world->cache);
 }
 
 void world_put(struct world *world, const char *text)
 {
-	assert_int_equal(cache_put(world->cache, make_object(text)), 0);
+	union object *object = make_object(text);
+
+	if (object->meta.kind == OBJ_NODE && strcmp(object->meta.name, NODE_NAME) == 0)
+		set_zone(world, object->node.zone);
+	assert_int_equal(cache_put(world->cache, object), 0);
 }
 
 void world_remove(struct world *world, const char *text)
 {
 	union object *object = make_object(text);
 
+	if (object->meta.kind == OBJ_NODE && strcmp(object->meta.name, NODE_NAME) == 0)
+		set_zone(world, NULL);
 	assert_int_equal(
 		cache_remove(world->cache, object->meta.kind, object->meta.ns, object->meta.name),
 		0);
@@ -88,11 +104,15 @@ void world_remove(struct world *world, const char *text)
 
 static void compute_service(struct world *world, const char *key)
 {
+	struct desired_config config = {.place = {.node_name = NODE_NAME, .zone = world->zone},
+					.cache = world->cache};
 	struct svc_inputs inputs;
 	struct svc_want want;
 
 	assert_int_equal(cache_inputs(world->cache, key, &inputs), 0);
 	assert_int_equal(desired_compute(&config, &inputs, &want), 0);
+	free(world->note);
+	world->note = take_ptr(want.note);
 	svc_inputs_done(&inputs);
 	assert_int_equal(claims_update(world->claims, key, &want, world->model), 0);
 	svc_want_done(&want);

@@ -15,6 +15,8 @@ struct world {
 	struct waiting *waiting; /* as the status has it: told by claims, never asked for */
 	char **dirty;            /* keys being computed, [next_dirty, n_dirty) left */
 	size_t n_dirty, next_dirty;
+	char *zone; /* of the node "here", as its object says */
+	char *note; /* of the Service that was computed last */
 };
 
 struct world *world_new(void);

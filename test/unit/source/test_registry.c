@@ -14,6 +14,8 @@
 
 #define NOW_MS INT64_C(1700000000000)
 
+static const struct port_range node_ports = {30000, 32767};
+
 static struct ip_prefix prefix(const char *text)
 {
 	struct ip_prefix result = {0};
@@ -29,7 +31,7 @@ static struct registry *open_at(const char *path, bool read_only, const char *fi
 	const struct ip_prefix ranges[2] = {prefix(first), prefix(second)};
 	struct registry *registry = NULL;
 
-	assert_int_equal(registry_open(path, read_only, ranges, &registry, NULL), 0);
+	assert_int_equal(registry_open(path, read_only, ranges, &node_ports, &registry, NULL), 0);
 	return registry;
 }
 
@@ -162,7 +164,8 @@ static void small_ranges(void **state)
 		char want[128];
 		struct err err;
 
-		assert_int_equal(registry_open(NULL, false, ranges, &registry, &err), -EINVAL);
+		assert_int_equal(registry_open(NULL, false, ranges, &node_ports, &registry, &err),
+				 -EINVAL);
 		snprintf(want, sizeof(want), "--service-cluster-ip-range: %s is too small", bad[i]);
 		assert_string_equal(err.text, want);
 		assert_null(registry);
