@@ -58,8 +58,10 @@ struct lb_policy {
 	uint32_t sched_flags;  /* IP_VS_SVC_F_SCHED* bits */
 	uint32_t affinity_sec; /* client affinity; 0 = none */
 	uint32_t conns_max,
-		conns_min;    /* of an endpoint: no new ones from max on, until under min */
-	uint16_t tunnel_port; /* GUE */
+		conns_min;       /* of an endpoint: no new ones from max on, until under min */
+	uint32_t slow_start_sec; /* how long an endpoint that comes to others takes to its full
+				    share */
+	uint16_t tunnel_port;    /* GUE */
 	uint8_t forwarding, tunnel_type;
 	bool one_packet; /* UDP: every datagram is a flow of its own */
 };

@@ -648,6 +648,7 @@ static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_
 	if (be->addrs_changed)
 		next_ms = now_ms + ENGINE_RETRY_MIN_MS;
 	next_ms = min_u64(next_ms, tick_drains(be, now_ms));
+	next_ms = min_u64(next_ms, ramp_tick(be, now_ms));
 	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
 	next_ms = min_u64(next_ms, flows_tick(be, now_ms, 5000));
 	return next_ms;

@@ -4,6 +4,7 @@
  * backend.c  the contract of include/backend.h, timers, notifications, the queue of marked keys
  * scan.c     reads the kernel into the picture, at start and as a rotating audit
  * flows.c    flows that hang on what is gone, in connection tracking
+ * ramp.c     slow starts
  * slice.c    takes a slice of the queue through lower, the kernel, and back into the picture */
 #ifndef VIPD_IPVS_ENGINE_H
 #define VIPD_IPVS_ENGINE_H
@@ -124,7 +125,7 @@ struct backend {
 	size_t chunk;          /* messages sent at once; grows while the kernel is quick */
 	size_t slice_ops;      /* operations planned at once; likewise */
 	uint64_t aux_retry_ms; /* repairs of bindings and addresses that failed */
-	uint64_t next_audit_ms, next_drain_ms;
+	uint64_t next_audit_ms, next_drain_ms, next_ramp_ms;
 	struct engine_counters counters;
 	bool ledger_lost;   /* there was none when we began */
 	bool addrs_changed; /* the node's, since they were read */
@@ -184,6 +185,11 @@ void flows_endpoint_gone(struct backend *be, const struct pic_service *svc,
 /* A share of a pass, if there is need for one. When it wants to be called again; UINT64_MAX never.
  */
 uint64_t flows_tick(struct backend *be, uint64_t now_ms, uint64_t budget_us);
+
+/* ramp.c */
+/* Before lowering: endpoints that come to others, where a slow start is asked for. 0 or -ENOMEM. */
+int ramp_begin(struct backend *be, const struct pic_service *svc, const struct frontend *fe);
+uint64_t ramp_tick(struct backend *be, uint64_t now_ms);
 
 /* slice.c */
 int slice_run(struct backend *be, const struct model *model, uint64_t budget_us);

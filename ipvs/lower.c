@@ -194,6 +194,20 @@ static int lower_leaving_dest(const struct lowering *low, const struct pic_servi
 			 &dest->addr, dest->port, 0, unit);
 }
 
+/* L9 */
+static uint32_t want_weight(const struct lowering *low, const struct fe_key *key,
+			    const struct endpoint *ep)
+{
+	const struct pic_ramp *ramp =
+		low->pic->ramps ? picture_ramp(low->pic, key, &ep->addr, ep->port) : NULL;
+	uint64_t weight = ep->weight;
+
+	if (!ramp || low->now_ms >= ramp->end_ms)
+		return ep->weight;
+	weight = weight * (low->now_ms - ramp->start_ms) / (ramp->end_ms - ramp->start_ms);
+	return weight ? (uint32_t)weight : 1;
+}
+
 struct shuffled {
 	uint64_t rank;
 	const struct endpoint *ep;
@@ -238,7 +252,7 @@ static int lower_new_dests(const struct lowering *low, const struct pic_service 
 		qsort(fresh, n, sizeof(*fresh), shuffled_cmp);
 	for (size_t i = 0; i < n && rc == 0; i++)
 		rc = emit_dest(low->plan, KV_ADD, &fe->key, &forward, &fresh[i].ep->addr,
-			       fresh[i].ep->port, fresh[i].ep->weight, unit);
+			       fresh[i].ep->port, want_weight(low, &fe->key, fresh[i].ep), unit);
 	if (fresh != few)
 		free(fresh);
 	return rc;
@@ -254,10 +268,10 @@ static int lower_old_dests(const struct lowering *low, const struct pic_service 
 		const struct pic_dest *dest = &svc->dests[i];
 		const struct endpoint *ep = pool_find(fe->pool, dest);
 
-		if (takes_flows(ep) && (dest->weight != ep->weight || dest->deadline_ms ||
-					!is_alike(svc, dest, &forward)))
+		if (takes_flows(ep) && (dest->weight != want_weight(low, &fe->key, ep) ||
+					dest->deadline_ms || !is_alike(svc, dest, &forward)))
 			rc = emit_dest(low->plan, KV_SET, &fe->key, &forward, &dest->addr,
-				       dest->port, ep->weight, unit);
+				       dest->port, want_weight(low, &fe->key, ep), unit);
 	}
 	for (size_t i = 0; i < svc->n && rc == 0; i++) {
 		const struct pic_dest *dest = &svc->dests[i];

@@ -25,6 +25,9 @@
  *  L7 An entrance is an element of a map that leads to the virtual server of the frontend it goes
  *     via: written when that server stands, removed before it goes.
  *
+ *  L9 With a slow start an endpoint that comes to others begins with a small weight, which grows to
+ *     its own.
+ *
  *  L8 An address that the node has on a link is never bound and never guarded: an entrance there
  *     takes its own port alone.
  */

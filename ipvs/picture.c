@@ -18,7 +18,10 @@ void picture_done(struct picture *pic)
 	struct pic_binding *binding, *next_binding;
 	struct pic_entrance *entrance, *next_entrance;
 	struct pic_addr *addr, *next_addr;
+	struct pic_ramp *ramp, *next_ramp;
 
+	HASH_ITER (hh, pic->ramps, ramp, next_ramp)
+		picture_ramp_drop(pic, ramp);
 	HASH_ITER (hh, pic->services, svc, next_svc) {
 		HASH_DEL(pic->services, svc);
 		service_free(svc);
@@ -444,6 +447,50 @@ int picture_count_pool(struct picture *pic, struct pic_service *svc, struct pool
 	pool_unref(svc->pool);
 	svc->pool = pool ? pool_ref(pool) : NULL;
 	return 0;
+}
+
+/* ---- slow starts ---- */
+
+static struct pic_ramp_key ramp_key(const struct fe_key *server, const struct ip_addr *addr,
+				    uint16_t port)
+{
+	struct pic_ramp_key key;
+
+	memset(&key, 0, sizeof(key));
+	key.server = *server;
+	key.addr = *addr;
+	key.port = port;
+	return key;
+}
+
+struct pic_ramp *picture_ramp(const struct picture *pic, const struct fe_key *server,
+			      const struct ip_addr *addr, uint16_t port)
+{
+	struct pic_ramp_key key = ramp_key(server, addr, port);
+	struct pic_ramp *ramp;
+
+	HASH_FIND(hh, pic->ramps, &key, sizeof(key), ramp);
+	return ramp;
+}
+
+int picture_ramp_begin(struct picture *pic, const struct fe_key *server, const struct ip_addr *addr,
+		       uint16_t port, uint64_t start_ms, uint64_t end_ms)
+{
+	struct pic_ramp *ramp = calloc(1, sizeof(*ramp));
+
+	if (!ramp)
+		return -ENOMEM;
+	ramp->key = ramp_key(server, addr, port);
+	ramp->start_ms = start_ms;
+	ramp->end_ms = end_ms;
+	HASH_ADD(hh, pic->ramps, key, sizeof(ramp->key), ramp);
+	return 0;
+}
+
+void picture_ramp_drop(struct picture *pic, struct pic_ramp *ramp)
+{
+	HASH_DEL(pic->ramps, ramp);
+	free(ramp);
 }
 
 struct ipvs_key picture_ipvs_key(const struct fe_key *key)

@@ -103,11 +103,25 @@ struct pic_entrance {
 	UT_hash_handle hh;
 };
 
+/* An endpoint that came to others and does not have its full share yet. */
+struct pic_ramp_key {
+	struct fe_key server;
+	struct ip_addr addr;
+	uint16_t port;
+};
+
+struct pic_ramp {
+	struct pic_ramp_key key;
+	uint64_t start_ms, end_ms;
+	UT_hash_handle hh;
+};
+
 struct picture {
 	struct pic_service *services;
 	struct pic_binding *bindings;
 	struct pic_entrance *entrances;
 	struct pic_addr *addrs;
+	struct pic_ramp *ramps;
 	struct pic_binding *dirty_bindings;
 	struct pic_addr *dirty_addrs;
 	size_t drains; /* draining destinations */
@@ -164,6 +178,13 @@ enum kset picture_service_set(uint8_t bit);
 enum kset picture_entrance_set(uint8_t bit, uint8_t scope);
 /* The frontend that an element of these sets is about. */
 struct fe_key picture_elem_key(const struct kelem *elem, const struct kelem_parts *parts);
+
+struct pic_ramp *picture_ramp(const struct picture *pic, const struct fe_key *server,
+			      const struct ip_addr *addr, uint16_t port);
+/* 0 or -ENOMEM. */
+int picture_ramp_begin(struct picture *pic, const struct fe_key *server, const struct ip_addr *addr,
+		       uint16_t port, uint64_t start_ms, uint64_t end_ms);
+void picture_ramp_drop(struct picture *pic, struct pic_ramp *ramp);
 
 struct ipvs_key picture_ipvs_key(const struct fe_key *key);
 /* False if the virtual server is of a kind we never make (fwmark, other protocol). */

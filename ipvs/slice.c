@@ -598,6 +598,8 @@ static int lower_server_unit(struct backend *be, const struct lowering *low,
 	struct pic_service *svc;
 	int rc = prepare(be, low, fe, unit, &svc);
 
+	if (rc == 0 && svc && fe && !svc->foreign)
+		rc = ramp_begin(be, svc, fe);
 	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
 }
 

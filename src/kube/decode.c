@@ -32,13 +32,12 @@ static int64_t parse_time(const char *text)
 
 static void decode_meta(struct decoder *d, const cJSON *tree, struct obj_meta *meta)
 {
-	static const char *const annotations[] = {ANN_SCHEDULER,   ANN_SCHEDULER_KR,
-						  ANN_SCHED_FLAGS, ANN_SCHED_FLAGS_KR,
-						  ANN_WEIGHTS,     ANN_WEIGHT,
-						  ANN_CONNS_MAX,   ANN_CONNS_MIN,
-						  ANN_ONE_PACKET,  ANN_FORWARDING,
-						  ANN_DSR_KR,      ANN_TUNNEL,
-						  ANN_FALLBACK,    NULL};
+	static const char *const annotations[] = {
+		ANN_SCHEDULER,      ANN_SCHEDULER_KR, ANN_SCHED_FLAGS,
+		ANN_SCHED_FLAGS_KR, ANN_WEIGHTS,      ANN_WEIGHT,
+		ANN_CONNS_MAX,      ANN_CONNS_MIN,    ANN_ONE_PACKET,
+		ANN_FORWARDING,     ANN_DSR_KR,       ANN_TUNNEL,
+		ANN_FALLBACK,       ANN_SLOW_START,   NULL};
 	static const char *const labels[] = {LABEL_SERVICE_NAME, LABEL_PROXY_NAME, LABEL_HEADLESS,
 					     NULL};
 	const struct field_path path = {.name = "metadata"};

@@ -169,6 +169,7 @@ const char *obj_annotation(const struct obj_meta *meta, const char *key); /* NUL
 #define ANN_WEIGHT         "vipd.dev/weight" /* of a Pod */
 #define ANN_CONNS_MAX      "vipd.dev/connections-max"
 #define ANN_CONNS_MIN      "vipd.dev/connections-min"
+#define ANN_SLOW_START     "vipd.dev/slow-start"
 #define ANN_ONE_PACKET     "vipd.dev/one-packet"
 #define ANN_FORWARDING     "vipd.dev/forwarding"
 #define ANN_DSR_KR         "kube-router.io/service.dsr"

@@ -245,9 +245,10 @@ void frontend_free(struct frontend *fe)
 static bool lb_equal(const struct lb_policy *a, const struct lb_policy *b)
 {
 	return a->sched_flags == b->sched_flags && a->affinity_sec == b->affinity_sec &&
-	       a->conns_max == b->conns_max && a->conns_min == b->conns_min &&
-	       a->tunnel_port == b->tunnel_port && a->forwarding == b->forwarding &&
-	       a->tunnel_type == b->tunnel_type && a->one_packet == b->one_packet;
+	       a->slow_start_sec == b->slow_start_sec && a->conns_max == b->conns_max &&
+	       a->conns_min == b->conns_min && a->tunnel_port == b->tunnel_port &&
+	       a->forwarding == b->forwarding && a->tunnel_type == b->tunnel_type &&
+	       a->one_packet == b->one_packet;
 }
 
 bool frontend_equal(const struct frontend *a, const struct frontend *b)
@@ -669,6 +670,8 @@ static void print_policy(const struct lb_policy *lb, FILE *out)
 
 	if (lb->conns_max)
 		fprintf(out, " connections=%u..%u", lb->conns_min, lb->conns_max);
+	if (lb->slow_start_sec)
+		fprintf(out, " slow-start=%us", lb->slow_start_sec);
 	if (lb->one_packet)
 		fputs(" one-packet", out);
 	if (lb->forwarding == FORWARD_DIRECT)

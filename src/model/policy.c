@@ -211,6 +211,36 @@ static void read_forwarding(const struct service *svc, struct svc_policy *policy
 		     which, text);
 }
 
+/* rr knows weight 0 alone: who asks for weights of whatever kind wants them to count. */
+static void weights_count(struct svc_policy *policy)
+{
+	if (!policy->lb.scheduler[0])
+		strcpy(policy->lb.scheduler, "wrr");
+}
+
+/* "30s", "2m" */
+static void read_slow_start(const struct service *svc, struct svc_policy *policy)
+{
+	const char *text = obj_annotation(&svc->meta, ANN_SLOW_START);
+	unsigned long number;
+	char *end;
+
+	if (!text)
+		return;
+	number = strtoul(text, &end, 10);
+	if (*text >= '0' && *text <= '9' && number <= 3600 &&
+	    (strcmp(end, "s") == 0 || strcmp(end, "m") == 0)) {
+		policy->lb.slow_start_sec = (uint32_t)(*end == 'm' ? number * 60 : number);
+		policy->weight_unit = policy->lb.slow_start_sec ? POLICY_SLOW_UNIT : 1;
+		weights_count(policy);
+		return;
+	}
+	note(policy,
+	     "annotation " ANN_SLOW_START ": must be a time like 30s or 2m, is \"%.32s\"; left "
+	     "out",
+	     text);
+}
+
 static int add_weight(struct svc_policy *policy, const char *name, uint32_t weight)
 {
 	struct policy_weight *grown =
@@ -267,9 +297,8 @@ static int read_weights(const struct service *svc, struct svc_policy *policy)
 		*equals = '\0';
 		rc = add_weight(policy, word, weight);
 	}
-	/* rr knows weight 0 alone: who gives weights wants them to count */
-	if (policy->n_weights && !policy->lb.scheduler[0])
-		strcpy(policy->lb.scheduler, "wrr");
+	if (policy->n_weights)
+		weights_count(policy);
 	return rc;
 }
 
@@ -278,6 +307,7 @@ int policy_read(const struct service *svc, struct svc_policy *ret_policy)
 	int rc;
 
 	memset(ret_policy, 0, sizeof(*ret_policy));
+	ret_policy->weight_unit = 1;
 	if (!svc->meta.n_annotations)
 		return 0;
 	read_scheduler(svc, ret_policy);
@@ -285,6 +315,7 @@ int policy_read(const struct service *svc, struct svc_policy *ret_policy)
 	if (rc == 0)
 		rc = read_weights(svc, ret_policy);
 	read_thresholds(svc, ret_policy);
+	read_slow_start(svc, ret_policy);
 	read_one_packet(svc, ret_policy);
 	read_forwarding(svc, ret_policy);
 	if (rc < 0)
@@ -301,8 +332,8 @@ void policy_done(struct svc_policy *policy)
 	*policy = (struct svc_policy){0};
 }
 
-uint32_t policy_weight(const struct svc_policy *policy, const struct ip_addr *addr,
-		       const char *node, const char *own)
+static uint32_t share_of(const struct svc_policy *policy, const struct ip_addr *addr,
+			 const char *node, const char *own)
 {
 	uint32_t weight = 1;
 
@@ -317,6 +348,14 @@ uint32_t policy_weight(const struct svc_policy *policy, const struct ip_addr *ad
 	if (own)
 		parse_weight(own, &weight);
 	return weight;
+}
+
+uint32_t policy_weight(const struct svc_policy *policy, const struct ip_addr *addr,
+		       const char *node, const char *own)
+{
+	uint32_t weight = share_of(policy, addr, node, own) * policy->weight_unit;
+
+	return weight > UINT16_MAX ? UINT16_MAX : weight;
 }
 
 const char *policy_fallback(const struct service *svc, char *buf, size_t size)

@@ -11,6 +11,7 @@
 #include "model.h"
 
 #define POLICY_WEIGHTS_MAX 256 /* entries of vipd.dev/weights */
+#define POLICY_SLOW_UNIT   10  /* a slow start has so many steps */
 
 /* The weight of the endpoints at an address or on a node. */
 struct policy_weight {
@@ -20,7 +21,9 @@ struct policy_weight {
 };
 
 struct svc_policy {
-	struct lb_policy lb; /* all but the affinity */
+	struct lb_policy lb;  /* all but the affinity */
+	uint32_t weight_unit; /* what weight 1 is in the kernel: more, where it has to grow from
+				 less */
 	size_t n_weights;
 	struct policy_weight *weights;
 	char *notes; /* what was left out and why; NULL = nothing */

@@ -88,6 +88,30 @@ def test_connection_limits(vipd):
     assert re.search(r"8080\s+0\s+0\s", sh(f"ipvsadm -Ln --thresholds -t {VIP}:8080"))
 
 
+def test_slow_start(vipd):
+    """One that comes to others begins with little; the first ones do not."""
+    one = vipd()
+    one.apply("s", annotated({"slow-start": "4s"}, ["a", "b"]))
+    one.settle()
+
+    def weights():
+        return {addr: int(weight) for addr, weight in
+                re.findall(r"(10\.244\.\S+):8080\s+Masq\s+(\d+)", servers())}
+    a, b, d = (hosts.ADDRS[name][0] for name in "abd")
+    assert weights() == {a: 10, b: 10}
+    one.apply("s", annotated({"slow-start": "4s"}, ["a", "b", "d"]))
+    wait_for(lambda: d in weights(), 2)
+    assert weights()[d] <= 2
+    seen = set()
+
+    def grown():
+        seen.add(weights()[d])
+        return weights()[d] == 10
+    assert 2 < wait_for(grown, 8) < 7
+    assert len(seen) >= 3 and weights() == {a: 10, b: 10, d: 10}
+    assert spread("c", 12) == {"a": 4, "b": 4, "d": 4}
+
+
 def test_one_packet(vipd):
     one = vipd()
     one.apply("s", annotated({"one-packet": "true"}, ["a", "b"], 53, "UDP"))
