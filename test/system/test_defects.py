@@ -3,6 +3,7 @@
 of programming the kernel decides. The numbers are those of github.com/kubernetes/kubernetes/issues."""
 import pathlib
 import re
+import socket
 import time
 
 import pytest
@@ -132,3 +133,25 @@ def test_139276_masqueraded_flows_get_the_number_of_a_node_port(clean):
     ranges = {tuple(map(int, found)) for rule in rules
               for found in re.findall(r"to :(\d+)-(\d+)", rule)}
     assert ranges and all(high < 30000 or low > 32767 for low, high in ranges), rules
+
+
+def test_cost_of_what_comes_in_by_an_entrance_the_first_packet_is_counted(clean):
+    """docs/differences.md says so; a change to the better should change it."""
+    one = service("s", "10.96.230.10")
+    one["spec"].update({"type": "NodePort"})
+    one["spec"]["ports"][0]["nodePort"] = 30720
+    clean.apply("s", manifest(one, endpoint_slice("s", [hosts.ADDRS["a"][0]])))
+    clean.settle()
+
+    def packets():
+        found = re.search(r"10\.96\.230\.10:80 +(\d+) +(\d+) +(\d+)", sh("ipvsadm -Ln --stats --exact"))
+        return tuple(map(int, found.groups()))
+    with hosts.inside("client"):
+        sock = socket.create_connection(("192.0.2.1", 30720))
+    with sock:
+        for _ in range(20):
+            sock.send(b"who\n")
+            assert sock.recv(100).split()[0] == b"a"
+        wait_for(lambda: packets()[2] >= 20, 5, 0.2)  # the kernel adds up every two seconds
+        assert packets()[:2] == (1, 1)
+        assert "ESTABLISHED 198.51.100.2" in sh("ipvsadm -Lnc")
