@@ -5,7 +5,9 @@
  * source, source_out (where the packet still has the address that the client chose): a restricted
  * entrance drops whoever is not allowed.
  * enter, enter_out (translation of addresses): an entrance leads to its virtual server, for clients
- * in the cluster perhaps to another one. The node itself is in the cluster.
+ * in the cluster perhaps to another one. The node itself is in the cluster. What goes to a VIP is
+ * translated to where it goes anyway, and so past who comes later in the hook: a Pod's hostPort
+ * (the CNI plugin portmap) takes its port of every address that is the node's, VIPs included.
  * input, output (behind translation, before IPVS): a frontend in `refused` resets or rejects new
  * flows at once (the kernel's own refusal is an ICMP error, which it rate-limits: 26 of 40 connects
  * timed out in a test); an inner one answers those only who came by an entrance; a VIP answers
@@ -106,7 +108,9 @@ static const char enter_template[] =
 	"add rule $T vipd enter_out $T daddr @node_addrs dnat $T to "
 	"meta l4proto . th dport map @nodeports_cluster\n"
 	"add rule $T vipd enter_out $T daddr @node_addrs dnat $T to "
-	"meta l4proto . th dport map @nodeports\n";
+	"meta l4proto . th dport map @nodeports\n"
+	"add rule $T vipd enter $T daddr @vips dnat to $T daddr\n"
+	"add rule $T vipd enter_out $T daddr @vips dnat to $T daddr\n";
 
 static const char hairpin_template[] =
 	"add rule $T vipd postrouting $T saddr . $T daddr @hairpin masquerade fully-random\n";

@@ -66,6 +66,7 @@ struct port_want {
 	struct fe_key own, cluster,
 		local; /* cluster IP; where all and where local ones are found */
 	struct svc_want *want;
+	size_t first; /* of this port's frontends in `want` */
 	const struct cache *cache;
 	const char *node_name;
 	struct ready_set *ready; /* NULL: nobody asks */
@@ -210,14 +211,27 @@ static int add_direct(const struct port_want *pw, const struct fe_key *key,
 	return 0;
 }
 
+/* Another port of the Service cannot have the same address and port (decode.c), but the same node
+ * port. Only what may be alike is looked at: ports times addresses are many. */
+static bool is_there(const struct port_want *pw, const struct fe_key *key)
+{
+	for (const struct svc_port *port = pw->svc->ports; port < pw->port; port++)
+		if (key->scope == SCOPE_NODEPORT && port->node_port == key->port &&
+		    port->proto == key->proto)
+			return true;
+	for (size_t i = pw->first; i < pw->want->n; i++)
+		if (fe_key_cmp(&pw->want->fe[i]->key, key) == 0)
+			return true;
+	return false;
+}
+
 /* An address named twice is one entrance: the first, which asks for the least. */
 static int add_entrance(const struct port_want *pw, const struct fe_key *key, struct ranges *ranges)
 {
 	struct frontend *fe;
 
-	for (size_t i = 0; i < pw->want->n; i++)
-		if (fe_key_cmp(&pw->want->fe[i]->key, key) == 0)
-			return 0;
+	if (is_there(pw, key))
+		return 0;
 	if (pw->lb.forwarding != FORWARD_MASQUERADE)
 		return add_direct(pw, key, ranges);
 	fe = add_frontend(pw, key, NULL);
@@ -312,6 +326,7 @@ static int add_port(struct port_want *pw)
 	bool direct = pw->lb.forwarding != FORWARD_MASQUERADE;
 	int rc = 0;
 
+	pw->first = pw->want->n;
 	pw->own = pw->cluster = fe_key_make(pw->cluster_ip, pw->port->port, pw->port->proto);
 	if (!add_server(pw, &pw->own, svc->itp_local ? pw->sets.local : pw->sets.cluster))
 		return -ENOMEM;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What vipd costs, against limits, in one boot of a guest: TAP on stdout. test/bench/run starts it.
 
-    bench.py [--services N] [--rounds N] [--changes N] [--only cold|answers|changes|calls]
+    bench.py [--services N] [--rounds N] [--changes N] [--only cold|answers|changes|calls] [--entrances]
 
 Everything is a ratio to something measured in turn with it, or a bound with room. A figure of several
 rounds is the least of them: what others on the machine add is not the program's. What each is, and
@@ -25,6 +25,7 @@ import manifests  # noqa: E402
 import recording  # noqa: E402
 
 ENDPOINTS = 10
+NODE_ADDRS = 8  # with --entrances
 CHANGED = 100  # Services that changes are made to, each in a file of its own
 
 
@@ -54,9 +55,9 @@ def median(values):
 
 # ---- cold start ---------------------------------------------------------------------------------
 
-def record(folder, target):
+def record(folder, target, more=0):
     """Records a cold start; the static rules, for the replays."""
-    ns = lab.Namespace("record")
+    ns = lab.Namespace("record", more)
     daemon = lab.Daemon(ns, folder, before=(lab.RECORD, "/tmp/recorded"))
     daemon.line("in the kernel")
     rules = lab.run(*ns.inside, "nft", "-t", "list", "ruleset")
@@ -90,13 +91,13 @@ def read_only_ms(folder):
     return int(taken["read_us"]) / 1000
 
 
-def cold_start(folder, services):
+def cold_start(folder, frontends, more):
     """One cold start: figures by name, in ms and kB."""
-    ns = lab.Namespace("cold")
+    ns = lab.Namespace("cold", more)
     daemon = lab.Daemon(ns, folder)
     there = daemon.line("in the kernel")
     taken = daemon.line("manifests taken")
-    if int(there["frontends"]) != services + 2 or int(there["failed"]):
+    if int(there["frontends"]) != frontends or int(there["failed"]):
         raise RuntimeError(f"not all is in the kernel: {there}")
     lab.wait_idle()
     counters = daemon.counters()
@@ -123,13 +124,15 @@ def rename_kinds(folder, target):
 
 def cold(report, options):
     folder, other = "/tmp/manifests", "/tmp/others"
-    manifests.write(folder, options.services, ENDPOINTS)
+    manifests.write(folder, options.services, ENDPOINTS, entrances=options.entrances)
+    frontends = options.services * (4 if options.entrances else 1) + 2
+    more = NODE_ADDRS - 1 if options.entrances else 0
     rename_kinds(folder, other)
-    rules = record(folder, "/tmp/replay")
+    rules = record(folder, "/tmp/replay", more)
     rounds = collections.defaultdict(list)
     for _ in range(options.rounds):
         rounds["replay"].append(replay("/tmp/replay", rules))
-        for name, value in cold_start(folder, options.services).items():
+        for name, value in cold_start(folder, frontends, more).items():
             rounds[name].append(value)
         rounds["replay"].append(replay("/tmp/replay", rules))
         rounds["yaml"].append(read_only_ms(other))
@@ -233,13 +236,13 @@ def answers(report, options):
 class Changing:
     """A daemon over so many Services, of which the first ones change, one endpoint at a time."""
 
-    def __init__(self, services, *flags):
-        self.services = services
+    def __init__(self, services, *flags, entrances=False):
+        self.services, self.entrances = services, entrances
         self.folder = pathlib.Path(f"/tmp/changing-{services}")
         shutil.rmtree(self.folder, ignore_errors=True)
-        manifests.write(self.folder, services, ENDPOINTS, own_files=CHANGED)
+        manifests.write(self.folder, services, ENDPOINTS, own_files=CHANGED, entrances=entrances)
         time.sleep(1.5)  # a file that is fresh when it is read is read once more, later
-        self.ns = lab.Namespace(f"n{services}")
+        self.ns = lab.Namespace(f"n{services}", NODE_ADDRS - 1 if entrances else 0)
         self.daemon = lab.Daemon(self.ns, self.folder, *flags)
         self.daemon.line("in the kernel")
         self.changer = subprocess.Popen([*self.ns.inside, lab.KERNEL, "changes"], text=True,
@@ -253,7 +256,8 @@ class Changing:
         self.done += 1
         self.extra[i] += 1
         temporary = pathlib.Path(f"{self.folder}.next")  # not a change of the folder
-        temporary.write_text(manifests.numbered(i, ENDPOINTS, self.extra[i]), encoding="ascii")
+        temporary.write_text(manifests.numbered(i, ENDPOINTS, self.extra[i], self.entrances),
+                             encoding="ascii")
         addr = manifests.extra_addr(self.extra[i])
         self.changer.stdin.write(f"{temporary} {self.folder}/{manifests.own_file(i)} "
                                  f"{manifests.vip_of(i)} 80 {addr} 8080\n")
@@ -294,7 +298,8 @@ def busy_us(daemon):
 def changes(report, options):
     # the audit costs what there is, in its own time: it is no part of a change
     quiet = ("--audit-period=1h",)
-    small, large = Changing(100, *quiet), Changing(options.services, *quiet)
+    small, large = (Changing(n, *quiet, entrances=options.entrances)
+                    for n in (100, options.services))
     took, cost, control = {small: [], large: []}, {small: [], large: []}, []
     for one in (small, large):
         for _ in range(10):
@@ -336,9 +341,9 @@ WAITS = re.compile(r"^\d+ +(futex|sched_yield|epoll_wait|poll)\(|<anon_inode:\[e
 CALL = re.compile(r"^\d+ +(\w+)\(")
 
 
-def count_calls(services):
+def count_calls(services, entrances):
     """System calls of each of 20 changes by name, but for waiting."""
-    one = Changing(services, "--audit-period=1h")
+    one = Changing(services, "--audit-period=1h", entrances=entrances)
     for _ in range(5):
         one.change()
     trace = pathlib.Path("/tmp/calls")
@@ -364,7 +369,7 @@ def count_calls(services):
 def calls(report, options):
     typical = []
     for n in (100, options.services // 10, options.services):
-        each = count_calls(n)
+        each = count_calls(n, options.entrances)
         names = sorted(set().union(*each))
         usual = {name: int(median(change[name] for change in each)) for name in names}
         usual = {name: count for name, count in usual.items() if count}
@@ -382,6 +387,9 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--changes", type=int, default=300)
     parser.add_argument("--only", action="append")
+    parser.add_argument("--entrances", action="store_true",
+                        help="every Service has a node port, an external and a load balancer IP with source "
+                        "ranges; the node has 8 addresses")
     parser.add_argument("--serve", action="store_true")
     options = parser.parse_args()
     if options.serve:

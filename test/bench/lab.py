@@ -33,14 +33,15 @@ def wait_idle(seconds=0.4):
 
 
 class Namespace:
-    """A node: an empty kernel, with an address and a way to its backends."""
+    """A node: an empty kernel, with an address and a way to its backends; `more` addresses of it."""
 
-    def __init__(self, name):
+    def __init__(self, name, more=0):
         self.name = name
         self.inside = ("ip", "netns", "exec", name)
         run("ip", "-batch", "-", input=f"netns add {name}\n")
         run("ip", "-n", name, "-batch", "-", input="\n".join([
             "link set lo up", "link add eth0 type dummy", "addr add 192.0.2.1/24 dev eth0",
+            *[f"addr add 10.200.0.{n + 1}/32 dev eth0" for n in range(more)],
             "link set eth0 up", ""]))
 
     def close(self):

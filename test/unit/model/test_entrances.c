@@ -136,6 +136,22 @@ static void one_that_is_named_twice(void **state)
 		     "  from 10.0.0.0/8\n");
 }
 
+static void two_ports_that_name_one_node_port(void **state)
+{
+	world_put(*state, "service a/web vip=10.96.0.1 port=a:80/TCP^30080 port=b:81/TCP^30080 "
+			  "port=c:80/UDP^30080");
+	assert_model(*state, "frontend 10.96.0.1:80/TCP owner=a/web:a verdict=reject snat=nonlocal "
+			     "priority=2\n"
+			     "frontend 10.96.0.1:80/UDP owner=a/web:c verdict=reject snat=nonlocal "
+			     "priority=2\n"
+			     "frontend 10.96.0.1:81/TCP owner=a/web:b verdict=reject snat=nonlocal "
+			     "priority=2\n"
+			     "frontend node:30080/TCP owner=a/web:a via=10.96.0.1:80/TCP "
+			     "snat=always priority=2\n"
+			     "frontend node:30080/UDP owner=a/web:c via=10.96.0.1:80/UDP "
+			     "snat=always priority=2\n");
+}
+
 /* ---- D4, D5, D6: policies ---- */
 
 #define LOCAL_SERVICE "service a/web vip=10.96.0.1 port=80/TCP^30080 "
@@ -543,6 +559,7 @@ int main(void)
 		TEST(each_port_has_its_own),
 		TEST(of_its_families_alone),
 		TEST(one_that_is_named_twice),
+		TEST(two_ports_that_name_one_node_port),
 		TEST(outside_comes_to_this_nodes_endpoints),
 		TEST(internal_traffic_stays),
 		TEST(internal_traffic_stays_entrances_lead_everywhere),
