@@ -82,7 +82,7 @@ def test_rolling_update_under_load(vipd, policy):
     replaced, one by one: none fails, kept ones stay where they are."""
     sh("ip -n client route replace 10.244.0.0/16 via 198.51.100.1")
     rate = sustainable_rate()
-    total = 100000 if SOAK else 1000  # of two policies
+    total = 100000 if SOAK else 10000
     one = vipd("--drain-timeout=1h")
     names = ["a", "b", "c"] if policy == "Local" else ["a", "b", "c", "d", "e"]
     rollout = Rollout(one, names, node_port=30602, lb=["198.19.204.1"], externalTrafficPolicy=policy)
@@ -91,7 +91,7 @@ def test_rolling_update_under_load(vipd, policy):
     one.settle()
     over = threading.Event()
     thread = threading.Thread(target=rollout.roll, args=(over,))
-    loads = [Traffic("load", host, addr, port, rate / 2, 100, total / rate + 1)
+    loads = [Traffic("load", host, addr, port, rate / 2, 100, total / rate * 1.2 + 2)
              for host, addr, port in (("client", "192.0.2.1", 30602), ("client2", "198.19.204.1", 80))]
     thread.start()
     results = [load.result(total / rate + 120) for load in loads]
