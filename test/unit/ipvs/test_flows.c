@@ -121,6 +121,23 @@ static void datagrams_of_a_service_that_went(void **state)
 	assert_int_equal(rig->fake->n_flows, 2);
 }
 
+/* An entrance with a way of its own for clients in the cluster: both ways count. */
+static void datagrams_by_either_way(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_put(rig, "10.96.0.1:53/UDP", A " " B);
+	rig_put_inner(rig, "10.96.0.1:50000/UDP", A);
+	rig_put_entrance(rig, "198.18.0.1:53/UDP", "10.96.0.1:50000/UDP", "10.96.0.1:53/UDP", NULL);
+	rig_open(rig);
+	add_flow(rig, "198.18.0.1:53/UDP", A ":8080/UDP");
+	add_flow(rig, "198.18.0.1:53/UDP", B ":8080/UDP");
+	rig_put(rig, "10.96.0.2:53/UDP", A);
+	rig_work(rig);
+	rig_pass(rig, 1000);
+	assert_int_equal(rig->fake->n_flows, 2);
+}
+
 static void connections_at_the_deadline(void **state)
 {
 	struct fe_key key = rig_key("10.96.0.1:53/TCP");
@@ -220,6 +237,7 @@ int main(void)
 		TEST(datagrams_to_an_endpoint_that_went),
 		TEST(datagrams_from_before_the_service),
 		TEST(datagrams_of_a_service_that_went),
+		TEST(datagrams_by_either_way),
 		TEST(connections_at_the_deadline),
 		TEST(one_that_came_back_keeps_its_connections),
 		TEST(no_pass_without_need),
