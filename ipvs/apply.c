@@ -139,8 +139,10 @@ static void apply_service(struct backend *be, const struct kop *op, const struct
 		ledger_disown(be->ledger, &svc->key);
 		return;
 	}
-	if (!svc->present)
+	if (!svc->present) {
 		flows_frontend_changed(be, &svc->key, false);
+		be->server_came = true;
+	}
 	svc->present = true;
 	memcpy(svc->sched, op->service.sched, sizeof(svc->sched));
 	svc->flags = op->service.flags;

@@ -33,6 +33,7 @@ struct unit {
 	bool in_slice;
 	bool blocked; /* within a slice: later phases are not for it */
 	bool again;   /* within a slice: queue it again at once */
+	bool waits;   /* for the virtual server that it leads to */
 	bool reread; /* the kernel was not as thought: this key is asked for before anything else */
 	bool usurped; /* the kernel had it when we made it: it is somebody else's */
 	enum outcome outcome;
@@ -130,10 +131,11 @@ struct backend {
 	uint64_t aux_retry_ms; /* repairs of bindings and addresses that failed */
 	uint64_t next_audit_ms, next_drain_ms, next_ramp_ms;
 	struct engine_counters counters;
-	bool ledger_lost;   /* there was none when we began */
-	bool addrs_changed; /* the node's, since they were read */
-	bool listening;     /* the kernel tells what happens to bindings and helper tables... */
-	bool caught_up;     /* ...and what had happened before is known, too */
+	bool ledger_lost;          /* there was none when we began */
+	bool addrs_changed;        /* the node's, since they were read */
+	bool waiting, server_came; /* a unit waits for a virtual server; one was made */
+	bool listening; /* the kernel tells what happens to bindings and helper tables... */
+	bool caught_up; /* ...and what had happened before is known, too */
 	bool cleanup_begun, cleanup_running;
 	int cleanup_status; /* of the child that deletes the tables */
 };

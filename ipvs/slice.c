@@ -92,6 +92,15 @@ static void postpone(struct phase_ops *list, size_t from)
 	list->n = from;
 }
 
+/* Its turn is yet to come: the virtual server did not fail. */
+static bool is_to_come(struct backend *be, const struct fe_key *key)
+{
+	struct unit *unit;
+
+	HASH_FIND(hh, be->units, key, sizeof(*key), unit);
+	return unit && (unit->queued || unit->again);
+}
+
 /* A map leads only where a virtual server stands (L7). One that does not stand yet, or could not be
  * made: the entrance waits for it. */
 static void block_early_entrances(struct backend *be, const struct phase_ops *list)
@@ -109,7 +118,24 @@ static void block_early_entrances(struct backend *be, const struct phase_ops *li
 		if (svc && svc->present && !svc->foreign)
 			continue;
 		unit->blocked = true;
+		if (is_to_come(be, &via)) {
+			unit->again = true;
+			continue;
+		}
+		unit->waits = be->waiting = true;
 		engine_unit_fail(unit, R_RETRY, "waits for the virtual server that it leads to");
+	}
+}
+
+/* A virtual server came: what waited for one need not wait out its back-off. */
+static void wake_waiting(struct backend *be)
+{
+	struct unit *unit, *next;
+
+	be->waiting = false;
+	HASH_ITER (hh, be->units, unit, next) {
+		if (unit->waits)
+			engine_mark(be, &unit->key);
 	}
 }
 
@@ -316,7 +342,7 @@ static int add_unit(struct backend *be, const struct lowering *low, struct unit 
 		return -ENOMEM;
 	be->slice_units[be->n_slice++] = unit;
 	unit->in_slice = true;
-	unit->blocked = unit->again = false;
+	unit->blocked = unit->again = unit->waits = false;
 	unit->outcome = R_DONE;
 	unit->svc = NULL;
 	free(unit->reason);
@@ -491,6 +517,9 @@ int slice_run(struct backend *be, const struct model *model, uint64_t budget_us)
 		run_phase(be, (enum phase)phase, start_us + budget_us);
 	for (size_t i = 0; i < be->n_slice; i++)
 		finish_unit(be, be->slice_units[i]);
+	if (be->server_came && be->waiting)
+		wake_waiting(be);
+	be->server_came = false;
 	flush_ledger(be);
 	ledger_upkeep(be);
 	adapt(be, engine_clock_us() - start_us, budget_us);

@@ -12,8 +12,9 @@
 
 #include "rig.h"
 
-#define A "10.244.1.2"
-#define B "10.244.1.3"
+#define A       "10.244.1.2"
+#define B       "10.244.1.3"
+#define SERVERS 250
 
 static void come(struct rig *rig)
 {
@@ -86,6 +87,64 @@ static void no_moment_in_which_a_map_leads_nowhere(void **state)
 	assert_true(ops > 20 && n > ops);
 }
 
+/* What waits is woken when its virtual server comes; its own back-off had grown past that. */
+static void an_entrance_comes_with_its_virtual_server(void **state)
+{
+	struct rig *rig = rig_new();
+	struct fe_key server = rig_key("10.96.0.1:80/TCP"), key = rig_key("198.18.0.1:80/TCP");
+
+	(void)state;
+	fake_foreign_add(rig->fake, &server, "wlc");
+	rig_put(rig, "10.96.0.1:80/TCP", A);
+	rig_put_entrance(rig, "198.18.0.1:80/TCP", "10.96.0.1:80/TCP", NULL, NULL);
+	rig_open(rig);
+	assert_int_equal(rig_report(rig, &key)->outcome, R_RETRY);
+	rig_pass(rig, 100000);
+	fake_del_service(rig->fake, &server);
+	for (int i = 0; rig_report(rig, &server)->outcome != R_DONE; i++) {
+		assert_true(i < 60);
+		rig_pass(rig, 1000);
+	}
+	assert_int_equal(rig_report(rig, &key)->outcome, R_DONE);
+	rig_assert_settled(rig);
+	rig_free(rig);
+}
+
+/* The entrance is marked first, its virtual server last, more than a slice apart: nothing failed.
+ */
+static void an_entrance_whose_servers_turn_is_to_come_is_no_failure(void **state)
+{
+	struct rig *rig = rig_new();
+	struct fe_key keys[SERVERS + 2];
+	const struct rig_report *report = NULL;
+	int rc, turns = 0;
+
+	(void)state;
+	rig_put(rig, "10.96.0.2:53/UDP", B);
+	rig_open(rig); /* the rules are loaded */
+	rig_put(rig, "10.96.0.1:80/TCP", A);
+	rig_put_entrance(rig, "198.18.0.1:80/TCP", "10.96.0.1:80/TCP", NULL, NULL);
+	keys[0] = rig_key("198.18.0.1:80/TCP");
+	for (int i = 0; i < SERVERS; i++) {
+		char text[FE_KEY_TEXT_MAX];
+
+		snprintf(text, sizeof(text), "10.96.0.3:%d/TCP", 1000 + i);
+		rig_put(rig, text, A " " B);
+		keys[i + 1] = rig_key(text);
+	}
+	keys[SERVERS + 1] = rig_key("10.96.0.1:80/TCP");
+	assert_int_equal(ipvs_backend_ops.mark(rig->be, rig->model, keys, SERVERS + 2), 0);
+	do {
+		rc = ipvs_backend_ops.step(rig->be, rig->model, 1000000);
+		report = rig_report(rig, &keys[0]);
+		assert_true(!report || report->outcome == R_DONE);
+	} while (rc && ++turns < 100);
+	assert_true(turns > 0);
+	assert_non_null(report);
+	rig_assert_settled(rig);
+	rig_free(rig);
+}
+
 static bool allows(struct rig *rig, const char *net)
 {
 	for (size_t i = 0; i < rig->fake->n_elems; i++) {
@@ -125,6 +184,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_moment_in_which_a_map_leads_nowhere),
+		cmocka_unit_test(an_entrance_comes_with_its_virtual_server),
+		cmocka_unit_test(an_entrance_whose_servers_turn_is_to_come_is_no_failure),
 		cmocka_unit_test(a_range_that_goes_is_no_longer_allowed),
 	};
 
