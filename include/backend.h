@@ -65,6 +65,9 @@ struct backend_env {
 	void (*report)(void *ctx, const struct fe_key *key, enum outcome outcome,
 		       const char *reason);
 	void (*wake)(void *ctx); /* call step() again soon */
+	/* Where node ports are found, when it was told by config and may have changed; the array is
+	 * the backend's. NULL = nobody asks. */
+	void (*nodeport_addrs)(void *ctx, const struct ip_addr *addrs, size_t n);
 };
 
 struct backend; /* each backend's own */

@@ -587,6 +587,30 @@ static void set_node_addr(struct backend *be, const struct ip_addr *addr, bool o
 	}
 }
 
+/* Others listen there, too: at the same addresses of the node. */
+static void tell_nodeport_addrs(const struct backend *be)
+{
+	const struct backend_config *config = &be->config;
+	cleanup_free struct ip_addr *addrs = NULL;
+	size_t n = 0;
+
+	if (!be->env->nodeport_addrs || (!config->nodeport_primary && !config->n_nodeport_nets))
+		return;
+	addrs = calloc(be->n_own_addrs + 1, sizeof(*addrs));
+	if (!addrs)
+		return;
+	for (size_t i = 0; i < be->n_own_addrs; i++) {
+		const struct ip_addr *addr = &be->own_addrs[i];
+		size_t k = 0;
+
+		while (k < n && !addr_equal(&addrs[k], addr)) /* several links may have it */
+			k++;
+		if (k == n && is_nodeport_addr(be, addr))
+			addrs[n++] = *addr;
+	}
+	be->env->nodeport_addrs(be->env->ctx, addrs, n);
+}
+
 static void end_addrs(struct backend *be)
 {
 	struct scan *scan = &be->scan;
@@ -601,6 +625,7 @@ static void end_addrs(struct backend *be)
 	be->own_addrs = take_ptr(scan->addrs);
 	be->n_own_addrs = scan->n_addrs;
 	scan->n_addrs = scan->addrs_cap = 0;
+	tell_nodeport_addrs(be);
 }
 
 int scan_addrs(struct backend *be)

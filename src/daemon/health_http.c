@@ -22,6 +22,7 @@
 struct listener {
 	struct health_http *http;
 	uint16_t port;
+	struct ip_addr addr; /* unspecified = all */
 	int fd;
 	bool paused; /* there was no descriptor for another connection */
 	uv_poll_t poll;
@@ -360,7 +361,7 @@ static void close_port(struct health_http *http, uint16_t port)
 	}
 }
 
-static int add_listener(struct health_http *http, uint16_t port, int fd)
+static int add_listener(struct health_http *http, const struct ip_addr *addr, uint16_t port, int fd)
 {
 	struct listener *listener = calloc(1, sizeof(*listener)), *first;
 	int rc = listener ? uv_poll_init(http->loop, &listener->poll, fd) : -ENOMEM;
@@ -372,6 +373,7 @@ static int add_listener(struct health_http *http, uint16_t port, int fd)
 	}
 	http->open_handles++;
 	listener->http = http;
+	listener->addr = *addr;
 	listener->port = port;
 	listener->fd = fd;
 	listener->poll.data = listener;
@@ -393,7 +395,7 @@ static int listen_at(struct health_http *http, const struct ip_addr *addr, uint1
 	int rc = open_socket(addr, port);
 
 	if (rc >= 0)
-		rc = add_listener(http, port, rc);
+		rc = add_listener(http, addr, port, rc);
 	if (rc < 0)
 		return err_set(err, rc, "cannot listen on %s: %s",
 			       addr_port_format(addr, port, text), strerror(-rc));
@@ -410,6 +412,44 @@ static int listen_everywhere(struct health_http *http, uint16_t port, struct err
 	return rc == -EAFNOSUPPORT ? listen_at(http, &any4, port, err) : rc;
 }
 
+static bool listens(const struct health_http *http, const struct ip_addr *addr, uint16_t port)
+{
+	struct listener *listener;
+
+	HASH_FIND(hh, http->listeners, &port, sizeof(port), listener);
+	while (listener && !addr_equal(&listener->addr, addr))
+		listener = listener->next;
+	return listener;
+}
+
+static bool is_wanted(const struct health_http *http, const struct ip_addr *addr)
+{
+	for (size_t i = 0; i < http->n_addrs; i++)
+		if (addr_equal(&http->addrs[i], addr))
+			return true;
+	return false;
+}
+
+/* Where nobody asks for it any more. The others go on, without a gap in which they refuse. */
+static void close_unwanted(struct health_http *http, uint16_t port)
+{
+	struct listener *listener, *next, *kept = NULL;
+
+	HASH_FIND(hh, http->listeners, &port, sizeof(port), listener);
+	HASH_DEL(http->listeners, listener);
+	for (; listener; listener = next) {
+		next = listener->next;
+		if (is_wanted(http, &listener->addr)) {
+			listener->next = kept;
+			kept = listener;
+		} else {
+			close_listener(listener);
+		}
+	}
+	if (kept)
+		HASH_ADD(hh, http->listeners, port, sizeof(kept->port), kept);
+}
+
 /* On all addresses that are asked for, or on none. */
 static void open_port(struct health_http *http, uint16_t port)
 {
@@ -417,7 +457,8 @@ static void open_port(struct health_http *http, uint16_t port)
 	int rc = http->n_addrs ? 0 : listen_everywhere(http, port, &err);
 
 	for (size_t i = 0; i < http->n_addrs && rc == 0; i++)
-		rc = listen_at(http, &http->addrs[i], port, &err);
+		if (!listens(http, &http->addrs[i], port))
+			rc = listen_at(http, &http->addrs[i], port, &err);
 	if (rc < 0) {
 		close_port(http, port);
 		retry_soon(http);
@@ -481,6 +522,10 @@ int health_http_set_addrs(struct health_http *http, const struct ip_addr *addrs,
 	cleanup_free uint16_t *ports = calloc(HASH_COUNT(http->listeners) + 1, sizeof(*ports));
 	size_t n_ports = 0;
 
+	if (n == http->n_addrs && (!n || !memcmp(http->addrs, addrs, n * sizeof(*addrs)))) {
+		free(copy);
+		return 0;
+	}
 	if (!copy || !ports) {
 		free(copy);
 		return -ENOMEM;
@@ -493,7 +538,7 @@ int health_http_set_addrs(struct health_http *http, const struct ip_addr *addrs,
 	for (struct listener *first = http->listeners; first; first = first->hh.next)
 		ports[n_ports++] = first->port;
 	for (size_t i = 0; i < n_ports; i++) {
-		close_port(http, ports[i]);
+		close_unwanted(http, ports[i]);
 		open_port(http, ports[i]);
 	}
 	return 0;

@@ -28,8 +28,8 @@ int health_http_open(uv_loop_t *loop, struct health *health, struct health_http 
 /* Closes everything; the handles are gone with the loop's next turns. */
 void health_http_close(struct health_http *http);
 
-/* Where to listen: these addresses of the node, none = all that it has (the beginning). 0 or
- * -ENOMEM. */
+/* Where to listen: these addresses of the node, none = all that it has (the beginning). What it
+ * knows already is no change. 0 or -ENOMEM. */
 int health_http_set_addrs(struct health_http *http, const struct ip_addr *addrs, size_t n);
 /* Begins to follow what health_next_change() tells, in slices, on the loop's next turns. */
 void health_http_update(struct health_http *http);

@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "daemon/child.h"
+#include "daemon/config.h"
 #include "daemon/conntrack.h"
 #include "daemon/health_http.h"
 #include "daemon/status.h"
@@ -39,8 +40,8 @@ struct sync {
 	struct health *health;
 	struct health_http *health_http; /* NULL: one pass only */
 	struct desired_config desired;
-	char *zone;                 /* of this node, for `desired` */
-	char interface_glob[20];    /* for be_config */
+	char *zone; /* of this node, for `desired` */
+	char interface_glob[CONFIG_GLOB_MAX];
 	struct ip_prefix *pod_nets; /* of this node, with NodeCIDR */
 
 	const struct backend_ops *ops;
@@ -142,6 +143,15 @@ static void env_wake(void *ctx)
 	sync->backend_waits = false;
 	health_work_goes_on(sync->health, boottime_ms(NULL));
 	wake(sync);
+}
+
+/* Health-check node ports are where node ports are. With no such address nothing else is opened. */
+static void env_nodeport_addrs(void *ctx, const struct ip_addr *addrs, size_t n)
+{
+	struct sync *sync = ctx;
+
+	if (sync->health_http && n && health_http_set_addrs(sync->health_http, addrs, n) < 0)
+		log_warn("no memory, health-check node ports stay where they are", "");
 }
 
 static void on_claim_waits(void *arg, const char *owner, const struct fe_key *key,
@@ -710,49 +720,9 @@ static bool needs_backend(const struct options *options)
 	return options->print != PRINT_OBJECTS && options->print != PRINT_MODEL;
 }
 
-/* Who is in the cluster; with NodeCIDR that is told by the Node object, later. */
-static void set_locality(struct sync *sync)
-{
-	const struct options *options = &sync->options;
-	struct backend_config *config = &sync->be_config;
-
-	switch (options->detect_local) {
-	case LOCAL_CLUSTER_CIDR:
-		config->local_nets = options->cluster_nets;
-		config->n_local_nets = options->n_cluster_nets;
-		break;
-	case LOCAL_NODE_CIDR:
-		break;
-	case LOCAL_BRIDGE:
-		config->local_interface = options->bridge;
-		break;
-	case LOCAL_PREFIX:
-		snprintf(sync->interface_glob, sizeof(sync->interface_glob), "%s*",
-			 options->interface_prefix);
-		config->local_interface = sync->interface_glob;
-		break;
-	}
-}
-
-/* A masqueraded flow from a port that is a node port, too, would get answers that belong to others:
- * the larger part of the ports beside the node ports. */
-static void set_snat_ports(struct sync *sync)
-{
-	const struct port_range *taken = &sync->options.node_ports;
-	unsigned below = taken->first > 1024 ? taken->first - 1024U : 0;
-	unsigned above = (unsigned)UINT16_MAX - taken->last;
-	struct backend_config *config = &sync->be_config;
-
-	if (!below && !above) /* there are none beside */
-		return;
-	config->snat_port_min = (uint16_t)(above >= below ? taken->last + 1 : 1024);
-	config->snat_port_max = (uint16_t)(above >= below ? UINT16_MAX : taken->first - 1);
-}
-
 static int open_backend(struct sync *sync, struct err *err)
 {
 	const struct options *options = &sync->options;
-	const char *name = options->node_name;
 
 	sync->ops = strcmp(options->proxy_mode, "iptables") == 0 ? &iptables_backend_ops
 								 : &ipvs_backend_ops;
@@ -764,27 +734,9 @@ static int open_backend(struct sync *sync, struct err *err)
 		.run = env_run,
 		.report = env_report,
 		.wake = env_wake,
+		.nodeport_addrs = env_nodeport_addrs,
 	};
-	sync->be_config = (struct backend_config){
-		.scheduler = options->scheduler,
-		.masquerade_all = options->masquerade_all,
-		.nodeport_nets = options->nodeport_nets,
-		.n_nodeport_nets = options->n_nodeport_nets,
-		.nodeport_primary = options->nodeport_primary,
-		.strict_arp = options->strict_arp,
-		.exclude_nets = options->exclude_nets,
-		.n_exclude_nets = options->n_exclude_nets,
-		.timeout_tcp_sec = (uint32_t)(options->tcp_ms / 1000),
-		.timeout_tcp_fin_sec = (uint32_t)(options->tcp_fin_ms / 1000),
-		.timeout_udp_sec = (uint32_t)(options->udp_ms / 1000),
-		.drain_ms = options->drain_ms,
-		.audit_ms = options->audit_ms,
-		.shuffle_seed = util_hash(UTIL_HASH_SEED, name, strlen(name)),
-		.run_dir = options->run_dir,
-		.read_only = options->print != PRINT_NONE,
-	};
-	set_locality(sync);
-	set_snat_ports(sync);
+	sync->be_config = config_make(options, sync->interface_glob);
 	if (!sync->be_config.read_only && !options->cleanup)
 		conntrack_setup(&options->conntrack);
 	return sync->ops->open(&sync->be_config, &sync->env, &sync->be, err);

@@ -13,6 +13,7 @@ import pytest
 import behaviour
 import daemon
 import hosts
+import test_health
 from test_ipvs import endpoint_slice, manifest, service, sh, virtual_servers, wait_for
 
 pytestmark = pytest.mark.skipif(daemon.MODE != "ipvs", reason="these are about IPVS mode")
@@ -406,3 +407,18 @@ def test_a_cluster_ip_that_changes_hands_takes_its_entrances_along(vipd):
     assert elements("nodeports") == {"tcp.30510:10.96.201.12.80"}
     assert elements("entrances") == {"198.18.201.12.tcp.80:10.96.201.12.80"}
     assert "nowhere to lead to" in one.log_path.read_text()
+
+
+def test_health_checks_are_where_node_ports_are(vipd):
+    """--nodeport-addresses holds for health-check node ports; an address that comes later counts."""
+    one = vipd("--nodeport-addresses=192.0.2.0/24")
+    one.apply("web", test_health.manifest(test_health.load_balancer(),
+                                          test_health.endpoints("a", local="a")))
+    test_health.until(lambda: test_health.status(addr="192.0.2.1") == 200)
+    assert test_health.refuses(test_health.HEALTH_PORT, addr="198.51.100.1")
+    sh("ip addr add 192.0.2.77/32 dev to-client")
+    try:
+        test_health.until(lambda: test_health.status(addr="192.0.2.77") == 200)
+    finally:
+        sh("ip addr del 192.0.2.77/32 dev to-client")
+    assert test_health.status(addr="192.0.2.1") == 200
