@@ -19,7 +19,7 @@
 #define ENGINE_REFUSED_MS     30000 /* how often what cannot be is tried again */
 #define ENGINE_DRAIN_CHECK_MS 1000
 #define ENGINE_AUDIT_TICK_MS  500   /* an audit under way takes its portions this often */
-#define ENGINE_RULES_CHILD_MS 10000 /* how long nft may take */
+#define ENGINE_RULES_CHILD_MS 30000 /* how long nft may take */
 #define ENGINE_MISSING_MAX    16    /* schedulers; the kernel has 14 */
 #define ENGINE_LISTENERS_MS   1000  /* how long what was read of listeners counts */
 #define ENGINE_GATEWAYS_MAX   64    /* of the node's routes; more are not protected */

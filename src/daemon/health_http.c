@@ -436,6 +436,8 @@ static void close_unwanted(struct health_http *http, uint16_t port)
 	struct listener *listener, *next, *kept = NULL;
 
 	HASH_FIND(hh, http->listeners, &port, sizeof(port), listener);
+	if (!listener)
+		return;
 	HASH_DEL(http->listeners, listener);
 	for (; listener; listener = next) {
 		next = listener->next;

@@ -11,7 +11,7 @@ import hosts
 
 VIPD = os.environ.get("VIPD", "build/vipd")
 MODE = os.environ.get("VIPD_TEST_MODE", "ipvs")  # ipvs, iptables-nft, iptables-legacy
-READY_SEC = 8
+READY_SEC = 40  # at most: an emulated kernel beside other tests is slow
 
 
 class Daemon:
