@@ -4,6 +4,7 @@
 #ifndef VIPD_UTIL_H
 #define VIPD_UTIL_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,10 @@ int util_grow(void **items, size_t *cap, size_t need, size_t size);
 /* FIRST, `separator`, SECOND into `buf`, cut to `size` bytes with the NUL; its length. For keys,
  * which are made for every object: printf costs several times what the rest of a look-up does. */
 size_t util_join(char *buf, size_t size, const char *first, char separator, const char *second);
+
+/* One more of the remarks in `*notes` (NULL: the first), with "; " between. 0, or -ENOMEM with
+ * `*notes` unchanged. */
+int util_add_note(char **notes, const char *fmt, va_list args) PRINTF(2, 0);
 
 /* 64-bit FNV-1a over `len` bytes, continuing from `seed` (start with UTIL_HASH_SEED). For hash
  * tables and stable shuffles; not for anything that an adversary may choose collisions in. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -58,6 +59,22 @@ size_t util_join(char *buf, size_t size, const char *first, char separator, cons
 	memcpy(buf + len, second, rest);
 	buf[len + rest] = '\0';
 	return len + rest;
+}
+
+int util_add_note(char **notes, const char *fmt, va_list args)
+{
+	cleanup_free char *text = NULL;
+	char *both = NULL;
+
+	if (vasprintf(&text, fmt, args) < 0) {
+		text = NULL;
+		return -ENOMEM;
+	}
+	if (asprintf(&both, "%s%s%s", *notes ? *notes : "", *notes ? "; " : "", text) < 0)
+		return -ENOMEM;
+	free(*notes);
+	*notes = both;
+	return 0;
 }
 
 uint64_t util_hash(uint64_t seed, const void *data, size_t len)

@@ -50,6 +50,7 @@
 
 #include "model/desired.h"
 #include "model/policy.h"
+#include "util.h"
 
 /* Inner frontends' ports: the dynamic ones of RFC 6335. */
 #define INNER_PORT_MIN 49152
@@ -81,24 +82,13 @@ struct ready_set {
 static int note(struct svc_want *want, const char *fmt, ...) PRINTF(2, 3);
 static int note(struct svc_want *want, const char *fmt, ...)
 {
-	cleanup_free char *text = NULL;
-	char *both = NULL;
 	va_list args;
 	int rc;
 
 	va_start(args, fmt);
-	rc = vasprintf(&text, fmt, args);
+	rc = util_add_note(&want->note, fmt, args);
 	va_end(args);
-	if (rc < 0) {
-		text = NULL;
-		return -ENOMEM;
-	}
-	if (asprintf(&both, "%s%s%s", want->note ? want->note : "", want->note ? "; " : "", text) <
-	    0)
-		return -ENOMEM;
-	free(want->note);
-	want->note = both;
-	return 0;
+	return rc;
 }
 
 /* D9 */

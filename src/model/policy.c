@@ -7,6 +7,7 @@
 #include <linux/ip_vs.h>
 
 #include "model/policy.h"
+#include "util.h"
 
 static const char *const schedulers[] = {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh",
 					 "dh", "sed", "nq", "mh",  "fo",   "ovf",   "twos"};
@@ -14,23 +15,11 @@ static const char *const schedulers[] = {"rr", "wrr", "lc", "wlc", "lblc", "lblc
 static void note(struct svc_policy *policy, const char *fmt, ...) PRINTF(2, 3);
 static void note(struct svc_policy *policy, const char *fmt, ...)
 {
-	cleanup_free char *text = NULL;
-	char *both = NULL;
 	va_list args;
-	int rc;
 
 	va_start(args, fmt);
-	rc = vasprintf(&text, fmt, args);
+	(void)util_add_note(&policy->notes, fmt, args);
 	va_end(args);
-	if (rc < 0) {
-		text = NULL;
-		return;
-	}
-	if (asprintf(&both, "%s%s%s", policy->notes ? policy->notes : "", policy->notes ? "; " : "",
-		     text) < 0)
-		return;
-	free(policy->notes);
-	policy->notes = both;
 }
 
 /* The first of two names that is there; *ret_name tells which. */

@@ -23,6 +23,19 @@ def lab():
     servers.stop()
 
 
+@pytest.fixture(scope="module")
+def running(request, lab, tmp_path_factory):
+    """One daemon for all tests of a file, with the flags in its RUNNING."""
+    del lab
+    one = daemon.Daemon(tmp_path_factory.mktemp("running"), *request.module.RUNNING)
+    one.start()
+    one.settle()
+    yield one
+    assert one.process.poll() is None, one.tail()
+    one.stop()
+    one.run("--cleanup", check=False)
+
+
 @pytest.fixture
 def vipd(lab, tmp_path):
     """A daemon of its own for one test; nothing of it stays."""

@@ -58,6 +58,23 @@ def inside(host):
         os.close(there)
 
 
+class Asker:
+    """A client that asks over UDP again and again from one port, who it is that answers."""
+
+    def __init__(self, host, addr, port):
+        with inside(host):
+            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.settimeout(0.1)
+        self.sock.connect((addr, port))
+
+    def who(self):
+        try:
+            self.sock.send(b"who\n")
+            return self.sock.recv(100).split()[0].decode()
+        except OSError:
+            return ""
+
+
 def near_node(host):
     """The node's addresses on the link to this host."""
     if host in CLIENTS:

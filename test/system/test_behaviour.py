@@ -11,6 +11,7 @@ import behaviour
 import daemon
 
 FILES = sorted(pathlib.Path(__file__).parent.glob("behaviour/*.yaml"))
+RUNNING = ["--drain-timeout=2s"]  # flags of the daemon of these tests
 
 
 def kernel_has_sctp():
@@ -32,18 +33,6 @@ def load():
                 continue  # in the guest it has
             cases.append(pytest.param(len(cases), case, id=f"{path.stem}: {case['case']}"))
     return cases
-
-
-@pytest.fixture(scope="module")
-def running(lab, tmp_path_factory):
-    del lab
-    one = daemon.Daemon(tmp_path_factory.mktemp("behaviour"), "--drain-timeout=2s")
-    one.start()
-    one.settle()
-    yield one
-    assert one.process.poll() is None, one.tail()
-    one.stop()
-    one.run("--cleanup", check=False)
 
 
 @pytest.mark.parametrize("number, case", load())

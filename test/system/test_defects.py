@@ -14,19 +14,7 @@ import hosts
 from test_ipvs import endpoint_slice, manifest, service, sh, simple, virtual_servers, wait_for
 
 pytestmark = pytest.mark.skipif(daemon.MODE != "ipvs", reason="these are about IPVS mode")
-
-
-@pytest.fixture(scope="module")
-def running(lab, tmp_path_factory):
-    """One daemon for those that need nothing of their own."""
-    del lab
-    one = daemon.Daemon(tmp_path_factory.mktemp("defects"), "--audit-period=1h")
-    one.start()
-    one.settle()
-    yield one
-    assert one.process.poll() is None, one.tail()
-    one.stop()
-    one.run("--cleanup", check=False)
+RUNNING = ["--audit-period=1h"]  # flags of the daemon of these tests
 
 
 @pytest.fixture

@@ -25,23 +25,6 @@ def open_service(name, addr, names, proto):
     return manifest(one, *slices)
 
 
-class Asker:
-    """A client that asks over and over from one port."""
-
-    def __init__(self, host, addr, port):
-        with hosts.inside(host):
-            self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sock.settimeout(0.1)
-        self.sock.connect((addr, port))
-
-    def who(self):
-        try:
-            self.sock.send(b"who\n")
-            return self.sock.recv(100).split()[0].decode()
-        except OSError:
-            return ""
-
-
 PLACES = [("node", "192.0.2.1", NODE_PORT), ("external", EXTERNAL, 53), ("cluster", "10.96.220.1", 53)]
 
 
@@ -50,7 +33,7 @@ def test_datagrams_follow_the_endpoints(vipd, addr, port):
     one = vipd()
     one.apply("s", open_service("s", "10.96.220.1", ["a"], "UDP"))
     one.settle()
-    asker = Asker("client", addr, port)
+    asker = hosts.Asker("client", addr, port)
     assert asker.who() == "a"
     one.apply("s", open_service("s", "10.96.220.1", ["b"], "UDP"))
     assert wait_for(lambda: asker.who() == "b", 3) < 1.0
@@ -64,7 +47,7 @@ def test_datagrams_follow_the_endpoints(vipd, addr, port):
 def test_datagrams_sent_before_the_service_was(vipd, addr, port):
     one = vipd()
     one.settle()
-    asker = Asker("client", addr, port)
+    asker = hosts.Asker("client", addr, port)
     for _ in range(5):
         assert asker.who() == ""
     one.apply("s", open_service("s", "10.96.220.1", ["a"], "UDP"))
@@ -81,8 +64,8 @@ def test_flows_to_others_are_left_alone(vipd):
     one = vipd()
     one.apply("s", open_service("s", "10.96.220.1", ["a"], "UDP"))
     one.settle()
-    kept = [Asker("client", "10.96.220.1", 53), Asker("client", "192.0.2.1", NODE_PORT),
-            Asker("client", hosts.ADDRS["b"][0], 8080), Asker("node", hosts.ADDRS["d"][0], 8080)]
+    kept = [hosts.Asker("client", "10.96.220.1", 53), hosts.Asker("client", "192.0.2.1", NODE_PORT),
+            hosts.Asker("client", hosts.ADDRS["b"][0], 8080), hosts.Asker("node", hosts.ADDRS["d"][0], 8080)]
     assert [asker.who() for asker in kept] == ["a", "a", "b", "d"]
 
     def ids():
