@@ -82,7 +82,7 @@ def test_rolling_update_under_load(vipd, policy):
     replaced, one by one: none fails, kept ones stay where they are."""
     sh("ip -n client route replace 10.244.0.0/16 via 198.51.100.1")
     rate = sustainable_rate()
-    total = 100000 if SOAK else 10000
+    total = 100000 if SOAK else 5000  # of two policies
     one = vipd("--drain-timeout=1h")
     names = ["a", "b", "c"] if policy == "Local" else ["a", "b", "c", "d", "e"]
     rollout = Rollout(one, names, node_port=30602, lb=["198.19.204.1"], externalTrafficPolicy=policy)
