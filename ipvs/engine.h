@@ -196,7 +196,8 @@ uint64_t flows_tick(struct backend *be, uint64_t now_ms, uint64_t budget_us);
 
 /* ramp.c */
 /* Before lowering: endpoints that come to others, where a slow start is asked for. 0 or -ENOMEM. */
-int ramp_begin(struct backend *be, const struct pic_service *svc, const struct frontend *fe);
+int ramp_begin(struct backend *be, const struct pic_service *svc, const struct frontend *fe,
+	       uint64_t now_ms);
 uint64_t ramp_tick(struct backend *be, uint64_t now_ms);
 
 /* apply.c */

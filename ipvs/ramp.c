@@ -16,9 +16,9 @@ static bool has_others(const struct pic_service *svc)
 	return false;
 }
 
-int ramp_begin(struct backend *be, const struct pic_service *svc, const struct frontend *fe)
+int ramp_begin(struct backend *be, const struct pic_service *svc, const struct frontend *fe,
+	       uint64_t now_ms)
 {
-	uint64_t now_ms = engine_now_ms(be);
 	int rc = 0;
 
 	if (!fe->lb.slow_start_sec || !has_others(svc))

@@ -284,7 +284,7 @@ static int lower_server_unit(struct backend *be, const struct lowering *low,
 	int rc = prepare(be, low, fe, unit, &svc);
 
 	if (rc == 0 && svc && fe && !svc->foreign)
-		rc = ramp_begin(be, svc, fe);
+		rc = ramp_begin(be, svc, fe, low->now_ms);
 	unit->svc = svc;
 	return rc == 0 && svc ? lower_service(low, svc, fe, unit) : rc;
 }
