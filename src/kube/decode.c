@@ -329,12 +329,12 @@ static void decode_slice_ports(struct decoder *d, const struct field_path *up, c
 }
 
 /* The `name`s of hints.forZones or .forNodes, comma separated; NULL if there is none. */
-static char *decode_hints(struct decoder *d, const struct field_path *up, const cJSON *endpoint,
-			  const char *list_name)
+static const char *decode_hints(struct decoder *d, const struct field_path *up,
+				const cJSON *endpoint, const char *list_name)
 {
 	const struct field_path path = {.up = up, .name = "hints"};
 	const cJSON *hints = field_map(d, up, endpoint, "hints");
-	char *text = NULL;
+	cleanup_free char *text = NULL;
 	size_t n, len = 0;
 	const cJSON *list = field_list(d, &path, hints, list_name, OBJ_ADDRS_MAX, &n);
 	FILE *out = n ? open_memstream(&text, &len) : NULL;
@@ -348,7 +348,7 @@ static char *decode_hints(struct decoder *d, const struct field_path *up, const 
 			fprintf(out, "%s%s", ftell(out) ? "," : "", name);
 	}
 	fclose(out);
-	return field_take_memory(d, text);
+	return field_take_memory(d, text) ? field_name(d, text) : NULL;
 }
 
 static void decode_slice_endpoint(struct decoder *d, const struct field_path *path,
@@ -378,7 +378,7 @@ static void decode_slice_endpoint(struct decoder *d, const struct field_path *pa
 	ep->ready = field_bool(d, &cond_path, conditions, "ready", true);
 	ep->serving = field_bool(d, &cond_path, conditions, "serving", ep->ready);
 	ep->terminating = field_bool(d, &cond_path, conditions, "terminating", false);
-	ep->node = node && *node ? field_copy(d, node) : NULL;
+	ep->node = node && *node ? field_name(d, node) : NULL;
 	ep->zones_hint = decode_hints(d, path, item, "forZones");
 	ep->nodes_hint = decode_hints(d, path, item, "forNodes");
 	slice->n_endpoints++;
@@ -435,7 +435,7 @@ static void decode_subset_addrs(struct decoder *d, const struct field_path *up, 
 		if (!ip)
 			field_complain(d, &path, item, "ip is missing");
 		else if (field_usable_addr(d, &path, ip, &ep.addr)) {
-			ep.node = node && *node ? field_copy(d, node) : NULL;
+			ep.node = node && *node ? field_name(d, node) : NULL;
 			subset->endpoints[subset->n_endpoints++] = ep;
 		}
 		path.index++;

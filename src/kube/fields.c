@@ -7,6 +7,7 @@
 
 #include "kube/decode.h"
 #include "kube/fields.h"
+#include "names.h"
 
 /* ---- errors ---- */
 
@@ -86,6 +87,14 @@ void *field_take_memory(struct decoder *d, void *memory)
 char *field_copy(struct decoder *d, const char *text)
 {
 	return field_take_memory(d, strdup(text));
+}
+
+const char *field_name(struct decoder *d, const char *text)
+{
+	const char *name = name_ref(text);
+
+	d->no_memory |= !name;
+	return name;
 }
 
 /* ---- fields ---- */

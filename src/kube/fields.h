@@ -44,6 +44,7 @@ void field_complain_type(struct decoder *d, const struct field_path *path, const
 /* Return what they were given, or a copy; NULL, and the decoder knows, without memory. */
 void *field_take_memory(struct decoder *d, void *memory);
 char *field_copy(struct decoder *d, const char *text);
+const char *field_name(struct decoder *d, const char *text); /* name_ref() */
 
 /* The field `name` of `map` (NULL: no field), which stands at `up`; NULL or a default if it is not
  * there or of another type, which is then complained of. Of equal names the last counts. */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "kube/objects.h"
+#include "names.h"
 
 const char *obj_kind_name(enum obj_kind kind)
 {
@@ -52,9 +53,9 @@ static void slice_done(struct slice *slice)
 		free(slice->ports[i].name);
 	free(slice->ports);
 	for (size_t i = 0; i < slice->n_endpoints; i++) {
-		free(slice->endpoints[i].node);
-		free(slice->endpoints[i].zones_hint);
-		free(slice->endpoints[i].nodes_hint);
+		name_unref(slice->endpoints[i].node);
+		name_unref(slice->endpoints[i].zones_hint);
+		name_unref(slice->endpoints[i].nodes_hint);
 	}
 	free(slice->endpoints);
 }

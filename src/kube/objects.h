@@ -94,9 +94,10 @@ struct slice_port {
 struct slice_endpoint {
 	struct ip_addr addr; /* addresses[0] */
 	bool ready, serving, terminating;
-	char *node;       /* NULL = not given */
-	char *zones_hint; /* hints.forZones names, comma separated; NULL = none */
-	char *nodes_hint;
+	/* By name_ref(), as very many endpoints have the same. */
+	const char *node;       /* NULL = not given */
+	const char *zones_hint; /* hints.forZones names, comma separated; NULL = none */
+	const char *nodes_hint;
 };
 
 /* An EndpointSlice; also one subset of a v1/Endpoints. */

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "make.h"
+#include "names.h"
 
 static void *need(void *memory)
 {
@@ -205,9 +206,9 @@ static void slice_word(struct slice *slice, const char *word, char *value)
 		ep->ready = strchr(states, 'r');
 		ep->serving = strchr(states, 's');
 		ep->terminating = strchr(states, 't');
-		ep->node = node ? copy(node) : NULL;
-		ep->zones_hint = zones ? copy(zones) : NULL;
-		ep->nodes_hint = nodes ? copy(nodes) : NULL;
+		ep->node = node ? name_ref(node) : NULL;
+		ep->zones_hint = zones ? name_ref(zones) : NULL;
+		ep->nodes_hint = nodes ? name_ref(nodes) : NULL;
 		slice->family = ep->addr.family;
 	} else {
 		fail_msg("a slice has no \"%s\"", word);
