@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "kube/decode.h"
+#include "model/cache.h"
+#include "model/policy.h"
 #include "source/tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -74,6 +76,28 @@ static void check_service_ports(const struct service *svc)
 	}
 }
 
+/* Whatever the annotations say, what is taken from them is of the kernel's range. */
+static void check_policy(const struct service *svc)
+{
+	char buf[CACHE_KEY_MAX];
+	struct svc_policy policy;
+
+	require(policy_read(svc, &policy) == 0);
+	require(policy.lb.forwarding <= FORWARD_TUNNEL && policy.lb.tunnel_type <= TUNNEL_GRE);
+	require(policy.lb.conns_min <= policy.lb.conns_max && policy.lb.slow_start_sec <= 216000);
+	require(memchr(policy.lb.scheduler, 0, sizeof(policy.lb.scheduler)) != NULL);
+	require(policy.n_weights <= POLICY_WEIGHTS_MAX);
+	for (size_t i = 0; i < policy.n_weights; i++) {
+		const struct policy_weight *item = &policy.weights[i];
+
+		require(addr_is_set(&item->addr) == !item->node);
+		require(item->weight <= UINT16_MAX);
+		require(policy_weight(&policy, &item->addr, item->node, "7") <= UINT16_MAX);
+	}
+	policy_fallback(svc, buf, sizeof(buf));
+	policy_done(&policy);
+}
+
 static void check_service(const struct service *svc)
 {
 	const struct ip_addr *ips = svc->cluster_ips;
@@ -95,6 +119,7 @@ static void check_service(const struct service *svc)
 		require(is_usable(&svc->external_ips[i]));
 	for (size_t i = 0; i < svc->n_ingress; i++)
 		require(is_family(svc->ingress[i].addr.family));
+	check_policy(svc);
 }
 
 static void check_slice(const struct slice *slice)
