@@ -509,6 +509,24 @@ static void notifications_are_repaired_at_once(void **state)
 	assert_true(rig->fake->rules[0] && rig->fake->rules[1]);
 }
 
+/* Nobody told that the helper table went; the first element that misses it does, long before the
+ * audit. */
+static void rules_that_are_missed_are_loaded(void **state)
+{
+	struct rig *rig = *state;
+
+	some_services(rig);
+	rig_open(rig);
+	rig->fake->strict = false;
+	fake_flush_rules(rig->fake, AF_INET, false);
+	rig_put(rig, "10.96.0.77:80/TCP", "10.244.1.2");
+	rig_work(rig);
+	assert_true(rig->fake->rules[0]);
+	rig_pass(rig, 1000);
+	assert_int_equal(rig_counter(rig, "audits "), 0);
+	rig_assert_settled(rig);
+}
+
 /* While all is being programmed the kernel is not asked to tell of it, and what others do to
  * bindings and helper tables in that time is found without waiting for the audit. */
 static void what_nobody_told_before_we_listened_is_found(void **state)
@@ -815,6 +833,7 @@ int main(void)
 		TEST(what_nobody_told_before_we_listened_is_found),
 		TEST(listening_that_fails_is_tried_again),
 		TEST(lost_notifications_mean_an_audit),
+		TEST(rules_that_are_missed_are_loaded),
 		TEST(rules_that_do_not_load_are_tried_again),
 		TEST(node_address_that_changes_moves_the_bindings),
 		TEST(what_the_model_lacks_stays_until_it_is_whole),
