@@ -112,8 +112,9 @@ struct backend_ops {
 	 * -ENOMEM. */
 	int (*set_local_nets)(struct backend *be, const struct ip_prefix *nets, size_t n);
 
-	/* Timers: retries, drains, audits, all that is due at `now_ms` is marked. Returns the time
-	 * it wants to be called at next, in ms; UINT64_MAX never. */
+	/* Timers: retries, drains, audits, all that is due at `now_ms` is marked. Returns when
+	 * step and then it want to be called next, in ms: `now_ms` if something was marked;
+	 * UINT64_MAX never. */
 	uint64_t (*tick)(struct backend *be, const struct model *model, uint64_t now_ms);
 
 	/* Descriptors to poll for reading: at most `max`, their number returned; stable from the

@@ -144,111 +144,6 @@ void engine_dests_gone(struct backend *be, struct pic_service *svc)
 		engine_dest_gone(be, svc, &svc->dests[svc->n - 1]);
 }
 
-/* ---- the static rules ---- */
-
-static void rules_done(void *arg, const struct child_result *result)
-{
-	struct rules *rules = arg;
-	struct backend *be = rules->be;
-
-	free(rules->reason);
-	rules->reason = NULL;
-	if (rules->stale) { /* there are others to load by now */
-		rules->stale = false;
-		rules->state = RULES_GONE;
-	} else if (result->status == 0 &&
-		   be->kernel.ops->rules_digest(be->kernel.ctx, (uint8_t)rules->family,
-						&rules->digest) == 0 &&
-		   rules->digest) {
-		rules->state = RULES_READY;
-		rules->attempts = 0;
-		rules->told_hash = rules->text_hash;
-		rules->told_digest = rules->digest;
-		ledger_rules(be->ledger, rules->family, rules->text_hash, rules->digest);
-	} else {
-		rules->state = RULES_FAILED;
-		rules->retry_ms =
-			engine_now_ms(be) + ((uint64_t)ENGINE_RETRY_MIN_MS
-					     << (rules->attempts < 9 ? rules->attempts : 9));
-		rules->attempts++;
-		if (asprintf(&rules->reason, "cannot load the helper rules with nft: %.200s",
-			     result->status < -1  ? strerror(-result->status)
-			     : result->status < 0 ? "it took too long"
-			     : result->output_len ? result->output
-						  : "it failed") < 0)
-			rules->reason = NULL;
-		log_error("helper rules not loaded", "family=%s error=\"%.*s\"",
-			  rules->family == AF_INET ? "ip" : "ip6",
-			  rules->reason ? (int)strcspn(rules->reason, "\n") : 0,
-			  rules->reason ? rules->reason : "");
-	}
-	be->env->wake(be->env->ctx);
-}
-
-static void rules_load(struct backend *be, struct rules *rules)
-{
-	static const char *const argv[] = {"nft", "-f", "-", NULL};
-	int rc;
-
-	be->counters.rules_loads++;
-	rules->state = RULES_LOADING;
-	rc = be->env->run(be->env->ctx, argv, rules->text, strlen(rules->text),
-			  ENGINE_RULES_CHILD_MS, rules_done, rules);
-	if (rc < 0)
-		rules_done(rules, &(struct child_result){.status = rc});
-}
-
-bool engine_rules_ready(struct backend *be, struct rules *rules)
-{
-	bool due = rules->state == RULES_GONE || rules->state == RULES_UNKNOWN ||
-		   (rules->state == RULES_FAILED && engine_now_ms(be) >= rules->retry_ms);
-
-	if (rules->used && due)
-		rules_load(be, rules);
-	return !rules->used || rules->state != RULES_LOADING;
-}
-
-/* The table is gone or not what we loaded: load it again, and put every element back. */
-void engine_rules_lost(struct backend *be, int family)
-{
-	struct rules *rules = &be->rules[engine_family_index(family)];
-	struct pic_service *svc, *next_svc;
-	struct pic_binding *binding, *next_binding;
-	struct pic_entrance *entrance, *next_entrance;
-	struct pic_addr *addr, *next_addr;
-
-	if (rules->state == RULES_LOADING)
-		return;
-	if (rules->state == RULES_READY) {
-		be->counters.drift++;
-		log_warn("helper rules removed or changed by somebody else, restored", "family=%s",
-			 family == AF_INET ? "ip" : "ip6");
-	}
-	rules->state = RULES_GONE;
-	HASH_ITER (hh, be->pic.services, svc, next_svc) {
-		if (svc->key.vip.family != family || svc->foreign)
-			continue;
-		svc->elems = 0;
-		engine_mark(be, &svc->key);
-	}
-	HASH_ITER (hh, be->pic.entrances, entrance, next_entrance) {
-		if (entrance->key.vip.family != family)
-			continue;
-		entrance->elems = 0;
-		entrance->n_allowed = 0;
-		engine_mark(be, &entrance->key);
-	}
-	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
-		if (binding->vip.family == family)
-			binding->elem_vip = false;
-	HASH_ITER (hh, be->pic.addrs, addr, next_addr) {
-		if (addr->key.addr.family != family)
-			continue;
-		addr->there = false;
-		picture_addr_mark(&be->pic, addr);
-	}
-}
-
 /* ---- open, close ---- */
 
 static void ledger_told_own(void *arg, const struct fe_key *key)
@@ -668,6 +563,13 @@ static void read_changed_addrs(struct backend *be)
 			 strerror(-rc));
 }
 
+/* Is there something to do for step? */
+static bool has_work(const struct backend *be, uint64_t now_ms)
+{
+	return be->queue ||
+	       ((be->pic.dirty_bindings || be->pic.dirty_addrs) && now_ms >= be->aux_retry_ms);
+}
+
 static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_t now_ms)
 {
 	uint64_t next_ms = tick_retries(be, now_ms);
@@ -681,7 +583,7 @@ static uint64_t ipvs_tick(struct backend *be, const struct model *model, uint64_
 	next_ms = min_u64(next_ms, tick_listen(be, now_ms));
 	next_ms = min_u64(next_ms, tick_audit(be, now_ms));
 	next_ms = min_u64(next_ms, flows_tick(be, now_ms, 5000));
-	return next_ms;
+	return has_work(be, now_ms) ? now_ms : next_ms;
 }
 
 /* ---- notifications ---- */

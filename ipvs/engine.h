@@ -52,8 +52,9 @@ struct rules {
 	struct backend *be;
 	int family;
 	enum rules_state state;
-	bool used;  /* a frontend of this family was marked */
-	bool stale; /* those being loaded are outdated already */
+	bool used;       /* a frontend of this family was marked */
+	bool stale;      /* those being loaded are outdated already */
+	bool in_the_way; /* a table of this name stands that ours cannot be loaded into */
 	char *text;
 	uint64_t text_hash;
 	uint64_t digest; /* of the kernel's table if it is made from `text`; 0 = not known */

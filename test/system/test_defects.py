@@ -90,6 +90,16 @@ def test_66103_a_pods_host_port_takes_the_ports_of_services(clean):
                 sh(f"xtables-{variant}-multi iptables " + rule.format("D", chain))
 
 
+def test_77265_a_set_of_an_older_version_has_another_type(vipd):
+    """What stands under our table's name is in the way, of whatever type it is."""
+    sh("nft 'add table ip vipd; delete table ip vipd; add table ip vipd'; nft 'add set ip vipd services { type ipv4_addr; }'; "
+       "nft 'add map ip vipd nodeports { type inet_service : ipv4_addr; }'")
+    one = vipd()
+    one.apply("s", simple("s", "10.96.230.4", ["a"]))
+    one.settle()
+    assert who("client", "10.96.230.4", 80) == "a"
+
+
 def test_a_failed_update_deletes_what_it_could_not_change(clean):
     """It is refused by the kernel (somebody removed the virtual server), made good at once, and no
     other pays for it."""

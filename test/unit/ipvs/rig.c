@@ -97,8 +97,11 @@ static void finish_children(struct rig *rig)
 	rig->n_children = 0;
 	for (size_t i = 0; i < n; i++) {
 		bool fails = rig->nft_fails > 0;
-		struct child_result result = {.output = fails ? "nft: broken" : "",
-					      .output_len = fails ? 11 : 0};
+		struct child_result result = {.output = ""};
+
+		if (fails)
+			result.output = rig->nft_says ? rig->nft_says : "nft: broken";
+		result.output_len = strlen(result.output);
 
 		rig->nft_fails -= fails;
 		result.status = fails ? 1 : fake_nft(rig->fake, children[i].script);
@@ -137,12 +140,13 @@ void rig_pass(struct rig *rig, uint64_t ms)
 
 		assert_true(++turns < 1000000);
 		next_ms = ipvs_backend_ops.tick(rig->be, rig->model, rig->fake->now_ms);
+		if (next_ms > end_ms && !rig->woken) {
+			rig->fake->now_ms = end_ms;
+			return; /* nobody wakes the daemon before that */
+		}
+		if (next_ms > rig->fake->now_ms && !rig->woken)
+			rig->fake->now_ms = next_ms;
 		rig_work(rig);
-		if (rig->fake->now_ms >= end_ms)
-			return;
-		if (next_ms <= rig->fake->now_ms)
-			next_ms = rig->fake->now_ms + 1;
-		rig->fake->now_ms = next_ms < end_ms ? next_ms : end_ms;
 	}
 }
 

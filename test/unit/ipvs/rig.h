@@ -29,7 +29,8 @@ struct rig {
 	struct backend *be;
 	struct rig_child children[4];
 	size_t n_children;
-	int nft_fails; /* so many loads fail */
+	int nft_fails;        /* so many loads fail */
+	const char *nft_says; /* then; NULL: "nft: broken" */
 	bool woken;
 	struct rig_report reports[RIG_REPORTS]; /* the last one of each key */
 	size_t n_reports;

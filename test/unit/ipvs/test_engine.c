@@ -596,6 +596,24 @@ static void rules_that_do_not_load_are_tried_again(void **state)
 	assert_int_equal(rig_report(rig, &key)->outcome, R_DONE);
 }
 
+/* What another version made is replaced: it is deleted, then made anew. */
+static void table_of_another_kind_is_replaced(void **state)
+{
+	struct rig *rig = *state;
+	some_services(rig);
+	rig_open(rig);
+	rig_close(rig);
+	fake_flush_rules(rig->fake, AF_INET, false);
+	rig->fake->strict = false;
+	rig->nft_fails = 1;
+	rig->nft_says = "/dev/stdin:45:1-9: Error: datatype mismatch, expected IPv4 address";
+	rig_open(rig);
+	rig_pass(rig, 1000);
+	rig_assert_settled(rig);
+	assert_int_equal(rig_counter(rig, "rules_loads "),
+			 3); /* it fails, the other goes, ours comes */
+}
+
 static void node_address_that_changes_moves_the_bindings(void **state)
 {
 	struct rig *rig = *state;
@@ -833,6 +851,7 @@ int main(void)
 		TEST(what_nobody_told_before_we_listened_is_found),
 		TEST(listening_that_fails_is_tried_again),
 		TEST(lost_notifications_mean_an_audit),
+		TEST(table_of_another_kind_is_replaced),
 		TEST(rules_that_are_missed_are_loaded),
 		TEST(rules_that_do_not_load_are_tried_again),
 		TEST(node_address_that_changes_moves_the_bindings),
