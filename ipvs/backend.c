@@ -644,8 +644,7 @@ static void on_event(const struct kevent *event, void *arg)
 		picture_binding_mark(&be->pic, binding);
 		break;
 	case KE_RULES_GONE:
-		if (be->rules[engine_family_index(event->family)].used)
-			engine_rules_lost(be, event->family);
+		be->rules[engine_family_index(event->family)].doubted = true;
 		break;
 	case KE_ELEM_GONE:
 		be->counters.drift++;
@@ -663,6 +662,19 @@ static void on_event(const struct kevent *event, void *arg)
 	}
 }
 
+/* What went may be what our own loading replaced, told late. */
+static void check_rules(struct backend *be)
+{
+	for (int i = 0; i < 2; i++) {
+		struct rules *rules = &be->rules[i];
+
+		if (rules->doubted && rules->used &&
+		    (rules->state != RULES_READY || !rules_stand(be, rules)))
+			engine_rules_lost(be, rules->family);
+		rules->doubted = false;
+	}
+}
+
 static size_t ipvs_fds(struct backend *be, int *ret_fds, size_t max)
 {
 	return be->kernel.ops->fds(be->kernel.ctx, ret_fds, max);
@@ -672,6 +684,7 @@ static void ipvs_on_fd(struct backend *be, const struct model *model, int fd)
 {
 	(void)model;
 	be->kernel.ops->read_events(be->kernel.ctx, fd, on_event, be);
+	check_rules(be);
 	read_changed_addrs(be);
 }
 

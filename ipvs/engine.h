@@ -54,6 +54,7 @@ struct rules {
 	enum rules_state state;
 	bool used;       /* a frontend of this family was marked */
 	bool stale;      /* those being loaded are outdated already */
+	bool doubted;    /* something of the table is said to have gone */
 	bool in_the_way; /* a table of this name stands that ours cannot be loaded into */
 	char *text;
 	uint64_t text_hash;

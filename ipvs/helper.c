@@ -116,9 +116,12 @@ void engine_rules_lost(struct backend *be, int family)
 		entrance->n_allowed = 0;
 		engine_mark(be, &entrance->key);
 	}
-	HASH_ITER (hh, be->pic.bindings, binding, next_binding)
-		if (binding->vip.family == family)
-			binding->elem_vip = false;
+	HASH_ITER (hh, be->pic.bindings, binding, next_binding) {
+		if (binding->vip.family != family)
+			continue;
+		binding->elem_vip = false;
+		picture_binding_mark(&be->pic, binding); /* no Service may ask for it: it drains */
+	}
 	HASH_ITER (hh, be->pic.addrs, addr, next_addr) {
 		if (addr->key.addr.family != family)
 			continue;

@@ -4,6 +4,7 @@ of programming the kernel decides. The numbers are those of github.com/kubernete
 import pathlib
 import re
 import socket
+import subprocess
 import time
 
 import pytest
@@ -90,14 +91,23 @@ def test_66103_a_pods_host_port_takes_the_ports_of_services(clean):
                 sh(f"xtables-{variant}-multi iptables " + rule.format("D", chain))
 
 
-def test_77265_a_set_of_an_older_version_has_another_type(vipd):
-    """What stands under our table's name is in the way, of whatever type it is."""
-    sh("nft 'add table ip vipd; delete table ip vipd; add table ip vipd'; nft 'add set ip vipd services { type ipv4_addr; }'; "
-       "nft 'add map ip vipd nodeports { type inet_service : ipv4_addr; }'")
-    one = vipd()
-    one.apply("s", simple("s", "10.96.230.4", ["a"]))
-    one.settle()
+def test_77265_a_set_of_an_older_version_has_another_type(clean):
+    """What stands under our table's name is in the way, of whatever type it is: when vipd starts, and
+    when somebody loads it beside a running one."""
+    clean.apply("s", simple("s", "10.96.230.4", ["a"]))
+    clean.settle()
+    other = ("add table ip vipd\ndelete table ip vipd\nadd table ip vipd\n"
+             "add set ip vipd services { type ipv4_addr; }\n"
+             "add map ip vipd nodeports { type inet_service : ipv4_addr; }\n")
+    clean.stop()
+    subprocess.run(["nft", "-f", "-"], input=other, text=True, check=True)
+    clean.start()
+    clean.settle()
     assert who("client", "10.96.230.4", 80) == "a"
+    subprocess.run(["nft", "-f", "-"], input=other, text=True, check=True)
+    clean.settle()
+    assert who("client", "10.96.230.4", 80) == "a"
+    assert "a helper table of another kind stands, replaced" in clean.log_path.read_text()
 
 
 def test_a_failed_update_deletes_what_it_could_not_change(clean):

@@ -490,6 +490,7 @@ static void audit_repairs_what_others_broke(void **state)
 static void notifications_are_repaired_at_once(void **state)
 {
 	struct rig *rig = *state;
+	uint64_t loads;
 
 	some_services(rig);
 	rig_open(rig);
@@ -507,6 +508,11 @@ static void notifications_are_repaired_at_once(void **state)
 	rig_work(rig);
 	rig_assert_settled(rig);
 	assert_true(rig->fake->rules[0] && rig->fake->rules[1]);
+	loads = rig_counter(rig, "rules_loads ");
+	rig->fake->events[rig->fake->n_events++] =
+		(struct kevent){.kind = KE_RULES_GONE, .family = AF_INET};
+	rig_work(rig); /* of our own loading: the table is as it was made */
+	assert_int_equal(rig_counter(rig, "rules_loads "), loads);
 }
 
 /* Nobody told that the helper table went; the first element that misses it does, long before the
@@ -594,6 +600,25 @@ static void rules_that_do_not_load_are_tried_again(void **state)
 	rig_pass(rig, 5000);
 	rig_assert_settled(rig);
 	assert_int_equal(rig_report(rig, &key)->outcome, R_DONE);
+}
+
+/* A Service that is gone and has flows left keeps its guard when the helper table is lost. */
+static void a_draining_server_gets_its_guard_back(void **state)
+{
+	struct rig *rig = *state;
+	struct fe_key key = rig_key(WEB);
+	struct kelem vip = kelem_vip(&key.vip);
+
+	some_services(rig);
+	rig_open(rig);
+	set_conns(rig, WEB, A, 5);
+	rig_remove(rig, WEB);
+	rig_work(rig);
+	assert_true(fake_has_elem(rig->fake, vip));
+	rig->fake->strict = false;
+	fake_flush_rules(rig->fake, AF_INET, true);
+	rig_work(rig);
+	assert_true(fake_has_elem(rig->fake, vip));
 }
 
 /* What another version made is replaced: it is deleted, then made anew. */
@@ -851,6 +876,7 @@ int main(void)
 		TEST(what_nobody_told_before_we_listened_is_found),
 		TEST(listening_that_fails_is_tried_again),
 		TEST(lost_notifications_mean_an_audit),
+		TEST(a_draining_server_gets_its_guard_back),
 		TEST(table_of_another_kind_is_replaced),
 		TEST(rules_that_are_missed_are_loaded),
 		TEST(rules_that_do_not_load_are_tried_again),
