@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Listens on the health-check node ports of health.h and answers there over HTTP, on the loop.
  *
- * One libmicrohttpd daemon without a thread serves the connections of all ports: its epoll
- * descriptor is polled by the loop. The listening sockets are ours, so that a port more costs a
- * socket and not a daemon. Which Service is asked for is told by the port that was connected to. */
+ * One server (http.h) for all ports. Which Service is asked for is told by the port that was
+ * connected to. */
 #ifndef VIPD_DAEMON_HEALTH_HTTP_H
 #define VIPD_DAEMON_HEALTH_HTTP_H
 
