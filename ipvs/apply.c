@@ -328,6 +328,8 @@ static void mark_repair(struct backend *be, const struct kop *op)
 static void fail(struct backend *be, const struct kop *op, struct unit *unit)
 {
 	be->counters.failures++;
+	if (op->result < 0 && op->result > -ENGINE_ERRNO_MAX)
+		be->counters.failed[-op->result]++;
 	if (op->table == KT_ELEM) {
 		fail_elem(be, op, unit);
 	} else if (op->table == KT_BINDING) {

@@ -695,20 +695,6 @@ static int ipvs_print_actual(struct backend *be, FILE *out)
 	return picture_print(&be->pic, out);
 }
 
-static void ipvs_print_counters(struct backend *be, FILE *out)
-{
-	fprintf(out,
-		"kernel_writes %" PRIu64 "\nslices %" PRIu64 "\noperations %" PRIu64
-		"\nfailures %" PRIu64 "\naudits %" PRIu64 "\ndrift %" PRIu64
-		"\nrules_loads %" PRIu64 "\nflow_passes %" PRIu64 "\nflows_removed %" PRIu64
-		"\nlower_us %" PRIu64 "\nkernel_us %" PRIu64 "\nservices %u\ndrains %zu\n",
-		be->kernel.ops->writes(be->kernel.ctx), be->counters.slices,
-		be->counters.operations, be->counters.failures, be->counters.audits,
-		be->counters.drift, be->counters.rules_loads, be->counters.flow_passes,
-		be->counters.flows_removed, be->counters.lower_us, be->counters.kernel_us,
-		HASH_COUNT(be->pic.services), be->pic.drains);
-}
-
 /* ---- cleanup ---- */
 
 static void cleanup_tables_done(void *arg, const struct child_result *result)
@@ -802,5 +788,5 @@ const struct backend_ops ipvs_backend_ops = {
 	.print_actual = ipvs_print_actual,
 	.print_plan = slice_print,
 	.cleanup = ipvs_cleanup,
-	.print_counters = ipvs_print_counters,
+	.print_counters = engine_print_counters,
 };

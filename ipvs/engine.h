@@ -90,10 +90,14 @@ struct scan {
 	size_t n_addrs, addrs_cap;
 };
 
+#define ENGINE_ERRNO_MAX 134 /* Linux: EHWPOISON is 133 */
+
 struct engine_counters {
 	uint64_t slices, operations, audits, drift, rules_loads, failures;
 	uint64_t flow_passes, flows_removed;
-	uint64_t lower_us;  /* comparing and planning */
+	uint64_t failed[ENGINE_ERRNO_MAX]; /* `failures` by error number */
+	uint64_t rules_failed;             /* loads of the helper rules that failed */
+	uint64_t lower_us;                 /* comparing and planning */
 	uint64_t kernel_us; /* changes: putting messages together, and what the kernel does */
 };
 
@@ -153,6 +157,9 @@ bool engine_is_excluded(const struct backend *be, const struct ip_addr *vip);
 /* Does a program of this node wait at this port? */
 bool engine_port_is_used(struct backend *be, uint8_t proto, uint16_t port);
 uint64_t engine_clock_us(void); /* CLOCK_MONOTONIC: budgets only */
+
+/* "name value" lines: backend_ops.print_counters. */
+void engine_print_counters(struct backend *be, FILE *out);
 
 /* The queue. */
 struct unit *engine_mark(struct backend *be, const struct fe_key *key);

@@ -42,6 +42,7 @@ static void rules_done(void *arg, const struct child_result *result)
 			engine_now_ms(be) + ((uint64_t)ENGINE_RETRY_MIN_MS
 					     << (rules->attempts < 9 ? rules->attempts : 9));
 		rules->attempts++;
+		be->counters.rules_failed++;
 		if (asprintf(&rules->reason, "cannot load the helper rules with nft: %.200s",
 			     result->status < -1  ? strerror(-result->status)
 			     : result->status < 0 ? "it took too long"

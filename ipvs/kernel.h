@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "ipvs.h"
+#include "nl.h"
 
 /* rtm_protocol of every binding: whose route it is (see /etc/iproute2/rt_protos; 118 is free). */
 #define BINDING_PROTOCOL 118
@@ -206,8 +207,8 @@ struct kernel_ops {
 	int (*listen)(void *ctx);
 	size_t (*fds)(void *ctx, int *ret_fds, size_t max);
 	void (*read_events)(void *ctx, int fd, kevent_fn fn, void *arg);
-	/* Changing messages sent so far, over all families. */
-	uint64_t (*writes)(void *ctx);
+	/* What was sent and answered so far, over all families. */
+	void (*traffic)(void *ctx, struct nl_counters *ret_counters);
 	void (*close)(void *ctx);
 };
 

@@ -566,17 +566,20 @@ static void linux_read_events(void *ctx, int fd, kevent_fn fn, void *arg)
 		fn(&lost, arg);
 }
 
-static uint64_t linux_writes(void *ctx)
+static void linux_traffic(void *ctx, struct nl_counters *ret_counters)
 {
 	struct linux_kernel *k = ctx;
-	struct nl_counters counters;
-	uint64_t sum = 0;
+	struct nl_counters *sum = ret_counters, one;
 
+	*sum = (struct nl_counters){0};
 	for (int i = 0; i < CONN_COUNT; i++) {
-		nl_conn_counters(k->conns[i], &counters);
-		sum += counters.messages;
+		nl_conn_counters(k->conns[i], &one);
+		sum->sends += one.sends;
+		sum->messages += one.messages;
+		sum->dumps += one.dumps;
+		sum->errors += one.errors;
+		sum->lost += one.lost;
 	}
-	return sum;
 }
 
 /* ---- open, close ---- */
@@ -607,7 +610,7 @@ static const struct kernel_ops linux_kernel_ops = {
 	.listen = linux_listen,
 	.fds = linux_fds,
 	.read_events = linux_read_events,
-	.writes = linux_writes,
+	.traffic = linux_traffic,
 	.close = linux_close,
 };
 

@@ -111,6 +111,7 @@ int main(int argc, char **argv)
 		puts("vipd " VIPD_VERSION);
 		return 0;
 	}
+	options.release = VIPD_VERSION;
 	log_set_level(options.verbosity > 0 ? LOG_DEBUG : options.verbosity ? LOG_WARN : LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
 	heap_set_up();

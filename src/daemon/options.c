@@ -8,12 +8,21 @@
 
 #include "daemon/options.h"
 
+#define HEALTHZ_PORT 10256 /* kube-proxy's */
+#define METRICS_PORT 10249
+
 struct flag {
 	const char *group;             /* set on the first flag of a group */
 	const char *name, *value_name; /* value_name NULL = a switch */
 	const char *help;
 	int (*take)(struct options *options, const char *value, struct err *err);
 };
+
+/* A switch is on unless it is said to be false. */
+static bool is_on(const char *value)
+{
+	return strcmp(value, "false") != 0;
+}
 
 static int take_manifests(struct options *options, const char *value, struct err *err)
 {
@@ -154,15 +163,15 @@ static int take_exclude(struct options *options, const char *value, struct err *
 
 static int take_masquerade_all(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->masquerade_all = true;
+	(void)err;
+	options->masquerade_all = is_on(value);
 	return 0;
 }
 
 static int take_strict_arp(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->strict_arp = true;
+	(void)err;
+	options->strict_arp = is_on(value);
 	return 0;
 }
 
@@ -314,8 +323,8 @@ static int take_ct_udp_stream(struct options *options, const char *value, struct
 
 static int take_ct_liberal(struct options *options, const char *value, struct err *err)
 {
-	(void)value, (void)err;
-	options->conntrack.tcp_be_liberal = true;
+	(void)err;
+	options->conntrack.tcp_be_liberal = is_on(value);
 	return 0;
 }
 
@@ -364,10 +373,48 @@ static int take_verbosity(struct options *options, const char *value, struct err
 	return 0;
 }
 
-/* A switch is on unless it is said to be false. */
-static bool is_on(const char *value)
+/* ADDRESS, ADDRESS:PORT or [ADDRESS]:PORT; nothing: nobody listens. */
+static int take_listen(struct node_http_addr *ret, uint16_t default_port, const char *value,
+		       struct err *err)
 {
-	return strcmp(value, "false") != 0;
+	const char *colon = strrchr(value, ':'), *end = value + strlen(value);
+	bool bracket = *value == '[';
+	char host[64], *rest = NULL;
+	unsigned long port = default_port;
+
+	*ret = (struct node_http_addr){0};
+	if (!*value)
+		return 0;
+	if (colon && (bracket ? colon[-1] == ']' : strchr(value, ':') == colon)) {
+		port = isdigit((unsigned char)colon[1]) ? strtoul(colon + 1, &rest, 10) : 0;
+		end = rest && !*rest ? colon : value;
+	}
+	snprintf(host, sizeof(host), "%.*s", (int)(end - value) - 2 * bracket, value + bracket);
+	if (end == value || !port || port > UINT16_MAX || (bracket && end[-1] != ']') ||
+	    addr_parse(host, &ret->addr) < 0)
+		return err_set(err, -EINVAL,
+			       "must be an address and a port like 0.0.0.0:10256 or [::]:10256, "
+			       "or nothing, is \"%s\"",
+			       value);
+	ret->port = (uint16_t)port;
+	return 0;
+}
+
+static int take_healthz(struct options *options, const char *value, struct err *err)
+{
+	return take_listen(&options->healthz, HEALTHZ_PORT, value, err);
+}
+
+static int take_metrics(struct options *options, const char *value, struct err *err)
+{
+	return take_listen(&options->metrics, METRICS_PORT, value, err);
+}
+
+static int take_hard_fail(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->bind_hard_fail = is_on(value);
+	return 0;
 }
 
 static int take_once(struct options *options, const char *value, struct err *err)
@@ -470,6 +517,14 @@ static const struct flag flags[] = {
 	 take_ct_udp},
 	{NULL, "conntrack-udp-timeout-stream", "TIME", "answered flows; 0 (default): left as it is",
 	 take_ct_udp_stream},
+	{"Who watches the node", "healthz-bind-address", "ADDR",
+	 "/healthz and /livez are answered here (default 0.0.0.0:10256; nothing: nowhere)",
+	 take_healthz},
+	{NULL, "metrics-bind-address", "ADDR",
+	 "/metrics, /status, /proxyMode and /healthz (default 127.0.0.1:10249; nothing: nowhere)",
+	 take_metrics},
+	{NULL, "bind-address-hard-fail", NULL,
+	 "end if one of these is taken, instead of trying again", take_hard_fail},
 	{"One pass", "once", NULL, "program the kernel once and exit", take_once},
 	{NULL, "print", "STAGE",
 	 "print objects, model, actual or plan (sorted, stable), write nothing, exit", take_print},
@@ -576,11 +631,14 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 		.audit_ms = 30 * 1000,
 		.state_dir = "/var/lib/vipd",
 		.run_dir = "/run/vipd",
+		.release = "",
 		.conntrack = conntrack_defaults(),
 	};
 	if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
 		snprintf(host, sizeof(host), "localhost");
 	take_hostname(ret_options, host, NULL);
+	take_healthz(ret_options, "0.0.0.0", NULL);
+	take_metrics(ret_options, "127.0.0.1", NULL);
 	for (int i = 1; i < argc && rc == 0; i++)
 		rc = parse_flag(argc, argv, &i, ret_options, err);
 	return rc < 0 ? rc : check(ret_options, err);

@@ -7,6 +7,7 @@
 
 #include "addr.h"
 #include "daemon/conntrack.h"
+#include "daemon/node_http.h"
 #include "err.h"
 
 #define OPTIONS_NETS_MAX 16 /* --cluster-cidr: one or two in any real cluster */
@@ -37,6 +38,9 @@ struct options {
 	struct ip_prefix service_ranges[2]; /* at most one a family, in the order given */
 	struct port_range node_ports;       /* for Services that name no nodePort */
 	uint64_t drain_ms, audit_ms;
+	struct node_http_addr healthz, metrics;
+	bool bind_hard_fail; /* an address that is taken is a reason to end */
+	const char *release; /* of the program, for those who ask it */
 	const char *state_dir, *run_dir;
 	enum print_stage print;
 	bool once, cleanup, help, version;

@@ -14,6 +14,7 @@ struct status_entry {
 
 struct status {
 	struct status_entry *entries;
+	bool is_sorted;
 };
 
 const char *outcome_name(enum outcome outcome)
@@ -85,6 +86,7 @@ void status_set(struct status *status, const char *kind, const char *subject, co
 		if (!entry)
 			return;
 		entry->key = take_ptr(key);
+		status->is_sorted = false;
 		HASH_ADD_KEYPTR(hh, status->entries, entry->key, strlen(entry->key), entry);
 	}
 	free(entry->text);
@@ -111,6 +113,22 @@ size_t status_count_kind(const struct status *status, const char *kind)
 static int entry_cmp(struct status_entry *a, struct status_entry *b)
 {
 	return strcmp(a->key, b->key);
+}
+
+void status_each(struct status *status, size_t max, status_fn fn, void *arg)
+{
+	struct status_entry *entry;
+	char kind[16];
+
+	if (!status->is_sorted)
+		HASH_SORT(status->entries, entry_cmp);
+	status->is_sorted = true;
+	for (entry = status->entries; entry && max--; entry = entry->hh.next) {
+		const char *subject = strchr(entry->key, ' ') + 1;
+
+		snprintf(kind, sizeof(kind), "%.*s", (int)(subject - 1 - entry->key), entry->key);
+		fn(arg, kind, subject, entry->text);
+	}
 }
 
 void status_print(struct status *status, FILE *out)

@@ -10,6 +10,12 @@
 
 struct status;
 
+/* Who may report. */
+#define STATUS_KINDS                                                         \
+	{                                                                    \
+		"kernel", "claim", "service", "source", "health", "listener" \
+	}
+
 struct status *status_new(void);
 void status_free(struct status *status);
 
@@ -18,6 +24,9 @@ void status_free(struct status *status);
 void status_set(struct status *status, const char *kind, const char *subject, const char *text);
 size_t status_count(const struct status *status);
 size_t status_count_kind(const struct status *status, const char *kind);
+/* Calls `fn` for the first `max` entries in the order of kind and subject. */
+typedef void (*status_fn)(void *arg, const char *kind, const char *subject, const char *text);
+void status_each(struct status *status, size_t max, status_fn fn, void *arg);
 /* "kind subject: text" lines, sorted. */
 void status_print(struct status *status, FILE *out);
 

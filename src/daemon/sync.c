@@ -14,8 +14,10 @@
 #include "daemon/config.h"
 #include "daemon/conntrack.h"
 #include "daemon/health_http.h"
+#include "daemon/node_http.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
+#include "daemon/telemetry.h"
 #include "heap.h"
 #include "log.h"
 #include "model/claims.h"
@@ -39,6 +41,8 @@ struct sync {
 	struct status *status;
 	struct health *health;
 	struct health_http *health_http; /* NULL: one pass only */
+	struct telemetry *telemetry;
+	struct node_http *node_http; /* NULL: one pass only */
 	struct desired_config desired;
 	char *zone; /* of this node, for `desired` */
 	char interface_glob[CONFIG_GLOB_MAX];
@@ -70,9 +74,7 @@ struct sync {
 	size_t n_signals;
 
 	uint64_t opened_ms, complete_ms, desired_us, kernel_us, read_us;
-	struct turns {
-		uint64_t start_us, busy_us, longest_us;
-	} cpu_turns, wall_turns;
+	struct turns cpu_turns, wall_turns;
 	void *heap; /* see heap_populate() */
 	uint64_t once_deadline_ms;
 };
@@ -235,13 +237,17 @@ static void own_node_gone(struct sync *sync)
 static void sink_put(void *ctx, union object *object)
 {
 	struct sync *sync = ctx;
+	enum obj_kind kind = object->meta.kind;
+	int64_t trigger_ms = object->meta.trigger_ms;
+	uint64_t changes = cache_changes(sync->cache, kind);
 
 	sync->uncommitted = true;
-	if (object->meta.kind == OBJ_NODE &&
-	    strcmp(object->meta.name, sync->options.node_name) == 0)
+	if (kind == OBJ_NODE && strcmp(object->meta.name, sync->options.node_name) == 0)
 		own_node_changed(sync, &object->node);
 	if (cache_put(sync->cache, object) < 0)
 		log_error("out of memory, an object is lost", "");
+	if (trigger_ms && cache_changes(sync->cache, kind) != changes)
+		telemetry_trigger(sync->telemetry, trigger_ms);
 }
 
 static void sink_remove(void *ctx, enum obj_kind kind, const char *ns, const char *name)
@@ -260,6 +266,7 @@ static void sink_commit(void *ctx, bool complete)
 
 	sync->uncommitted = false;
 	health_work_begins(sync->health, boottime_ms(NULL));
+	telemetry_queued(sync->telemetry, telemetry_now(), complete);
 	if (complete && !sync->source_complete) {
 		sync->source_complete = true;
 		sync->complete_ms = boottime_ms(NULL);
@@ -321,6 +328,7 @@ static int compute_service(struct sync *sync, const char *key)
 	if (rc < 0)
 		return rc;
 	status_set(sync->status, "service", key, want.note);
+	telemetry_want(sync->telemetry, key, &want);
 	rc = claims_update(sync->claims, key, &want, sync->model);
 	if (rc == 0)
 		rc = health_put(sync->health, key, want.created_ms, want.health_port,
@@ -508,6 +516,7 @@ static void on_settled(struct sync *sync)
 {
 	announce(sync);
 	health_work_done(sync->health);
+	telemetry_settled(sync->telemetry, telemetry_now());
 	if (sync->health_http)
 		health_http_update(sync->health_http);
 	if (sync->options.once)
@@ -768,6 +777,28 @@ static int open_source(struct sync *sync, struct err *err)
 	return manifest_open(sync->loop, &config, &sink, &sync->source, err);
 }
 
+/* ---- who watches the node ---- */
+
+static int open_servers(struct sync *sync, struct err *err)
+{
+	const struct options *options = &sync->options;
+	const struct telemetry_parts parts = {
+		options,      sync->cache, sync->model, sync->claims,     sync->status,
+		sync->health, sync->ops,   sync->be,    &sync->cpu_turns, &sync->wall_turns};
+	struct node_pages pages;
+	int rc;
+
+	telemetry_set_parts(sync->telemetry, &parts);
+	pages = telemetry_pages(sync->telemetry);
+	if (options->once || options->cleanup || options->print)
+		return 0;
+	rc = health_http_open(sync->loop, sync->health, &sync->health_http, err);
+	if (rc < 0)
+		return rc;
+	return node_http_open(sync->loop, &options->healthz, &options->metrics,
+			      options->bind_hard_fail, &pages, &sync->node_http, err);
+}
+
 int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_sync,
 	      struct err *err)
 {
@@ -786,15 +817,17 @@ int sync_open(uv_loop_t *loop, const struct options *options, struct sync **ret_
 	sync->status = status_new();
 	sync->claims = claims_new(on_claim_waits, sync);
 	sync->health = health_new(on_health_problem, sync);
+	sync->telemetry = telemetry_new(telemetry_now());
 	start_handles(sync);
-	if (!sync->cache || !sync->model || !sync->status || !sync->claims || !sync->health)
+	if (!sync->cache || !sync->model || !sync->status || !sync->claims || !sync->health ||
+	    !sync->telemetry)
 		rc = err_set(err, -ENOMEM, "no memory");
 	else
 		rc = open_backend(sync, err);
 	if (rc == 0)
 		rc = open_source(sync, err);
-	if (rc == 0 && !options->once && !options->cleanup && !options->print)
-		rc = health_http_open(loop, sync->health, &sync->health_http, err);
+	if (rc == 0)
+		rc = open_servers(sync, err);
 	if (rc < 0) {
 		sync_close(sync);
 		return rc;
@@ -829,6 +862,7 @@ void sync_close(struct sync *sync)
 		return;
 	manifest_close(sync->source);
 	health_http_close(sync->health_http);
+	node_http_close(sync->node_http);
 	for (size_t i = 0; i < sync->n_polls; i++)
 		uv_poll_stop(&sync->polls[i]);
 	uv_walk(sync->loop, close_any, NULL);
@@ -839,6 +873,7 @@ void sync_close(struct sync *sync)
 	model_free(sync->model);
 	cache_free(sync->cache);
 	health_free(sync->health);
+	telemetry_free(sync->telemetry);
 	status_free(sync->status);
 	free(sync->dirty);
 	free(sync->changed);

@@ -42,7 +42,7 @@ struct backend {
 	struct ip_prefix *local_nets;
 	struct family families[2];
 	uint64_t next_audit_ms;
-	uint64_t restores, lines, failures, audits, drift;
+	uint64_t restores, lines, failures, restore_failures, audits, drift;
 	bool cleaning;
 	int cleanup_failed;
 };
@@ -79,6 +79,7 @@ static void pause_family(struct family *f, const char *what, const struct child_
 	for (size_t i = 0; i < f->n_keys; i++)
 		be->env->report(be->env->ctx, &f->keys[i], R_RETRY, reason);
 	be->failures++;
+	be->restore_failures += strcmp(what, "restore") == 0;
 	f->attempts++;
 	f->state = PAUSED;
 	f->retry_ms =
@@ -557,8 +558,8 @@ static void ipt_print_counters(struct backend *be, FILE *out)
 {
 	fprintf(out,
 		"restores %" PRIu64 "\nrestore_lines %" PRIu64 "\nfailures %" PRIu64
-		"\naudits %" PRIu64 "\ndrift %" PRIu64 "\n",
-		be->restores, be->lines, be->failures, be->audits, be->drift);
+		"\naudits %" PRIu64 "\ndrift %" PRIu64 "\nrestore_failures %" PRIu64 "\n",
+		be->restores, be->lines, be->failures, be->audits, be->drift, be->restore_failures);
 }
 
 const struct backend_ops iptables_backend_ops = {

@@ -19,15 +19,32 @@ static uint8_t get_protocol(struct decoder *d, const struct field_path *up, cons
 	return proto_parse(words[i]);
 }
 
-/* RFC 3339, as creationTimestamp has it; 0 if it is none. */
+/* RFC 3339 in UTC, to the millisecond, as creationTimestamp has it; 0 if it is none. */
 static int64_t parse_time(const char *text)
 {
 	struct tm tm = {0};
 	const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+	int64_t ms = 0;
 
+	if (rest && *rest == '.') {
+		int64_t unit = 100;
+
+		for (rest++; *rest >= '0' && *rest <= '9'; rest++, unit /= 10)
+			ms += (*rest - '0') * unit;
+	}
 	if (!rest || *rest != 'Z')
 		return 0;
-	return (int64_t)timegm(&tm) * 1000;
+	return (int64_t)timegm(&tm) * 1000 + ms;
+}
+
+/* When what a slice or Endpoints tells of happened, as its controller noted. */
+static int64_t trigger_time(const struct obj_meta *meta, const cJSON *map)
+{
+	const cJSON *text = field_get(field_get(map, "annotations"), ANN_TRIGGER_TIME);
+
+	if ((meta->kind != OBJ_SLICE && meta->kind != OBJ_ENDPOINTS) || !cJSON_IsString(text))
+		return 0;
+	return parse_time(text->valuestring);
 }
 
 static void decode_meta(struct decoder *d, const cJSON *tree, struct obj_meta *meta)
@@ -60,6 +77,7 @@ static void decode_meta(struct decoder *d, const cJSON *tree, struct obj_meta *m
 	meta->name = field_copy(d, name ? name : "");
 	snprintf(d->name, sizeof(d->name), "%s%s%s", ns, *ns ? "/" : "", name ? name : "?");
 	meta->created_ms = created ? parse_time(created) : 0;
+	meta->trigger_ms = trigger_time(meta, map);
 	meta->labels = field_pairs(d, &path, map, "labels", meta->kind == OBJ_POD ? NULL : labels,
 				   &meta->n_labels);
 	meta->annotations =
@@ -590,6 +608,20 @@ static void decode_node_addrs(struct decoder *d, const cJSON *tree, struct node 
 	}
 }
 
+static bool is_leaving(const cJSON *tree)
+{
+	const cJSON *taints = field_get(field_get(tree, "spec"), "taints"), *taint;
+
+	cJSON_ArrayForEach(taint, taints)
+	{
+		const cJSON *key = field_get(taint, "key");
+
+		if (cJSON_IsString(key) && strcmp(key->valuestring, TAINT_LEAVING) == 0)
+			return true;
+	}
+	return field_get(field_get(tree, "metadata"), "deletionTimestamp") != NULL;
+}
+
 static void decode_node(struct decoder *d, const cJSON *tree, struct node *node)
 {
 	const struct field_path spec = {.name = "spec"};
@@ -601,6 +633,7 @@ static void decode_node(struct decoder *d, const cJSON *tree, struct node *node)
 					 &node->n_pod_cidrs);
 	if (cJSON_IsString(zone))
 		node->zone = field_copy(d, zone->valuestring);
+	node->leaving = is_leaving(tree);
 }
 
 /* ---- any ---- */

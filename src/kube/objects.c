@@ -273,6 +273,8 @@ void object_print(const union object *object, FILE *out)
 		print_prefixes("podcidr", object->node.pod_cidrs, object->node.n_pod_cidrs, out);
 		if (object->node.zone)
 			fprintf(out, "  zone %s\n", object->node.zone);
+		if (object->node.leaving)
+			fputs("  leaving\n", out);
 		break;
 	case OBJ_KIND_COUNT:
 		break;

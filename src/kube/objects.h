@@ -31,6 +31,8 @@ struct obj_meta {
 	char *ns; /* "" for Node; "default" where a manifest names none */
 	char *name;
 	int64_t created_ms; /* creationTimestamp, Unix time; 0 = none given */
+	int64_t trigger_ms; /* of slices and Endpoints: when what they tell of happened; 0 =
+			     * unknown; for measuring alone, no difference between objects */
 	uint64_t seq; /* set by the source: order of first appearance, breaks ties of created_ms */
 	char *origin; /* "file:line", for messages; NULL from an API server */
 	size_t n_labels, n_annotations;
@@ -139,7 +141,8 @@ struct node {
 	struct ip_addr *addrs; /* InternalIPs in order, then ExternalIPs */
 	size_t n_pod_cidrs;
 	struct ip_prefix *pod_cidrs;
-	char *zone; /* label topology.kubernetes.io/zone; NULL = none */
+	char *zone;   /* label topology.kubernetes.io/zone; NULL = none */
+	bool leaving; /* being deleted, or the cluster autoscaler is about to */
 };
 
 /* Any of them, by meta.kind. */
@@ -176,6 +179,8 @@ const char *obj_annotation(const struct obj_meta *meta, const char *key); /* NUL
 #define ANN_DSR_KR         "kube-router.io/service.dsr"
 #define ANN_TUNNEL         "vipd.dev/tunnel"
 #define ANN_FALLBACK       "vipd.dev/fallback"
+#define ANN_TRIGGER_TIME   "endpoints.kubernetes.io/last-change-trigger-time"
+#define TAINT_LEAVING      "ToBeDeletedByClusterAutoscaler"
 #define LABEL_SERVICE_NAME "kubernetes.io/service-name"
 #define LABEL_PROXY_NAME   "service.kubernetes.io/service-proxy-name"
 #define LABEL_HEADLESS     "service.kubernetes.io/headless"

@@ -62,6 +62,7 @@ struct cache {
 	struct svc_entry *dirty;
 	size_t n_dirty;
 	size_t counts[OBJ_KIND_COUNT];
+	uint64_t changes[OBJ_KIND_COUNT]; /* since the beginning */
 };
 
 static int list_add(struct ptr_list *list, const void *item)
@@ -515,6 +516,7 @@ int cache_put(struct cache *cache, union object *object)
 		object_free(object);
 		return 0;
 	}
+	cache->changes[object->meta.kind]++;
 	if (!entry) {
 		rc = obj_add(cache, object);
 		if (rc < 0) {
@@ -539,6 +541,7 @@ int cache_remove(struct cache *cache, enum obj_kind kind, const char *ns, const 
 	rc = object_link(cache, entry->object, false);
 	HASH_DEL(cache->objects, entry);
 	cache->counts[kind]--;
+	cache->changes[kind]++;
 	object_free(entry->object);
 	free(entry);
 	return rc;
@@ -726,6 +729,11 @@ const struct node *cache_node(const struct cache *cache, const char *name)
 	const struct obj_entry *entry = obj_find(cache, OBJ_NODE, "", name);
 
 	return entry ? &entry->object->node : NULL;
+}
+
+uint64_t cache_changes(const struct cache *cache, enum obj_kind kind)
+{
+	return cache->changes[kind];
 }
 
 size_t cache_count(const struct cache *cache, enum obj_kind kind)

@@ -58,6 +58,8 @@ const char *cache_owner_of(const struct cache *cache, const char *node_name,
 const struct service *cache_service(const struct cache *cache, const char *key);
 const struct node *cache_node(const struct cache *cache, const char *name);
 size_t cache_count(const struct cache *cache, enum obj_kind kind);
+/* How often an object of that kind came, went or became another so far. */
+uint64_t cache_changes(const struct cache *cache, enum obj_kind kind);
 /* The printer `--print=objects`: by kind, then namespace and name. 0 or -ENOMEM. */
 int cache_print(const struct cache *cache, FILE *out);
 

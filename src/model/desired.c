@@ -421,11 +421,23 @@ static size_t count_ready(struct ready_set *ready)
 
 /* ---- all of a Service ---- */
 
+static void count_no_local(const struct port_want *pw)
+{
+	bool v6 = pw->cluster_ip->family == AF_INET6;
+
+	if (!pw->sets.any || !pw->sets.local || pw->sets.local->n)
+		return;
+	pw->want->no_local_inside[v6] += pw->svc->itp_local;
+	pw->want->no_local_outside[v6] += pw->svc->etp_local;
+}
+
 static int want_port(const struct desired_config *config, const struct svc_inputs *in,
 		     struct port_want *pw)
 {
 	int rc = choose_endpoints(config, in, pw);
 
+	if (rc == 0)
+		count_no_local(pw);
 	pw->lb = pw->policy->lb;
 	pw->lb.affinity_sec = in->service->affinity_sec;
 	pw->lb.one_packet &= pw->port->proto == IPPROTO_UDP;

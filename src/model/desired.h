@@ -24,6 +24,9 @@ struct svc_want {
 	/* Where a load balancer asks if this node has endpoints; 0 = nowhere. */
 	uint16_t health_port;
 	size_t n_local_ready; /* what it is told: addresses of ready endpoints on this node */
+	/* Ports whose policy is Local, of the inside and of the outside, with endpoints elsewhere
+	 * alone; by family (IPv6 last). */
+	unsigned no_local_inside[2], no_local_outside[2];
 	char *note; /* what an operator should know, as a scheduler refused; NULL = nothing */
 };
 

@@ -68,10 +68,10 @@ static void empty_read_events(void *ctx, int fd, kevent_fn fn, void *arg)
 	(void)ctx, (void)fd, (void)fn, (void)arg;
 }
 
-static uint64_t empty_writes(void *ctx)
+static void empty_traffic(void *ctx, struct nl_counters *ret_counters)
 {
 	(void)ctx;
-	return 0;
+	*ret_counters = (struct nl_counters){0};
 }
 
 static int empty_listeners(void *ctx, uint8_t proto, uint64_t ret_ports[KPORT_WORDS])
@@ -90,7 +90,7 @@ static const struct kernel_ops empty_ops = {
 	.listen = empty_listen,
 	.fds = empty_fds,
 	.read_events = empty_read_events,
-	.writes = empty_writes,
+	.traffic = empty_traffic,
 	.close = free,
 };
 

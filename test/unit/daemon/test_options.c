@@ -211,6 +211,63 @@ static void wrong_values(void **state)
 }
 
 /* The name counts as kube-proxy has it; one of blanks is none. */
+static void listening(void **state)
+{
+	static const struct {
+		const char *args, *healthz, *metrics; /* "" = nowhere */
+	} cases[] = {
+		{"--manifests=d", "0.0.0.0:10256", "127.0.0.1:10249"},
+		{"--manifests=d --healthz-bind-address= --metrics-bind-address=", "", ""},
+		{"--manifests=d --healthz-bind-address=10.0.0.1 --metrics-bind-address=0.0.0.0:1",
+		 "10.0.0.1:10256", "0.0.0.0:1"},
+		{"--manifests=d --healthz-bind-address=::1 --metrics-bind-address=[::]:65535",
+		 "[::1]:10256", "[::]:65535"},
+		{"--manifests=d --healthz-bind-address=[fd00::1]", "[fd00::1]:10256",
+		 "127.0.0.1:10249"},
+	};
+	static const char *const wrong[] = {
+		"x",    "1.2.3.4:", "1.2.3.4:0",  "[::1]:65536",  ":10256",     "1.2.3.4:1x",
+		"[::1", "::1]:1",   "[1.2.3.4:1", "localhost:80", "1.2.3.4:-1", "[]:1"};
+	char line[256], text[ADDR_PORT_TEXT_MAX];
+	struct options options;
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct node_http_addr *where[] = {&options.healthz, &options.metrics};
+		const char *want[] = {cases[i].healthz, cases[i].metrics};
+
+		snprintf(line, sizeof(line), "%s", cases[i].args);
+		options = parsed(line);
+		for (int j = 0; j < 2; j++) {
+			if (where[j]->port)
+				addr_port_format(&where[j]->addr, where[j]->port, text);
+			assert_string_equal(where[j]->port ? text : "", want[j]);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		snprintf(line, sizeof(line), "--manifests=d --metrics-bind-address=%s", wrong[i]);
+		if (parse(line, &options, &err) != -EINVAL)
+			fail_msg("%s was taken", wrong[i]);
+	}
+	assert_error("--manifests=d --healthz-bind-address=1.2.3.4:0",
+		     "--healthz-bind-address: must be an address and a port like 0.0.0.0:10256 or "
+		     "[::]:10256, or nothing, is \"1.2.3.4:0\"");
+}
+
+static void switches_said_to_be_off(void **state)
+{
+	char line[] = "--manifests=d --masquerade-all=false --ipvs-strict-arp=false "
+		      "--conntrack-tcp-be-liberal=false --bind-address-hard-fail=false";
+	struct options options = parsed(line);
+
+	(void)state;
+	assert_false(options.masquerade_all);
+	assert_false(options.strict_arp);
+	assert_false(options.conntrack.tcp_be_liberal);
+	assert_false(options.bind_hard_fail);
+}
+
 static void node_names(void **state)
 {
 	char spaced[] = "--hostname-override= Node.Example ", empty[] = "--hostname-override=  ";
@@ -229,10 +286,15 @@ static void node_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(defaults),     cmocka_unit_test(every_flag),
-		cmocka_unit_test(durations),    cmocka_unit_test(ways_to_say_it),
-		cmocka_unit_test(wrong_values), cmocka_unit_test(an_empty_argument),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(every_flag),
+		cmocka_unit_test(durations),
+		cmocka_unit_test(ways_to_say_it),
+		cmocka_unit_test(wrong_values),
+		cmocka_unit_test(an_empty_argument),
 		cmocka_unit_test(node_names),
+		cmocka_unit_test(listening),
+		cmocka_unit_test(switches_said_to_be_off),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

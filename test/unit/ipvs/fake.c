@@ -551,9 +551,9 @@ static void fake_read_events(void *ctx, int fd, kevent_fn fn, void *arg)
 		fn(&fake->events[i], arg);
 }
 
-static uint64_t fake_writes(void *ctx)
+static void fake_traffic(void *ctx, struct nl_counters *ret_counters)
 {
-	return ((struct fake *)ctx)->writes;
+	*ret_counters = (struct nl_counters){.messages = ((struct fake *)ctx)->writes};
 }
 
 static void fake_close(void *ctx)
@@ -583,7 +583,7 @@ struct kernel fake_kernel(struct fake *fake)
 		.listen = fake_listen,
 		.fds = fake_fds,
 		.read_events = fake_read_events,
-		.writes = fake_writes,
+		.traffic = fake_traffic,
 		.close = fake_close,
 	};
 

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What those see who watch a node: health, metrics and status, and what bad clients cannot do."""
+import json
+import pathlib
+import socket
+import time
+
+import jsonschema
+from prometheus_client.parser import text_string_to_metric_families
+
+import daemon
+import test_health
+
+HEALTH, METRICS = 10256, 10249
+SCHEMA = json.loads((pathlib.Path(__file__).parents[2] / "docs/status.schema.json").read_text())
+SECONDS = [f"{0.001 * 2 ** i:.10g}" for i in range(15)] + ["+Inf"]
+PROGRAMMING = (["0.25", "0.5"] + [str(i) for i in range(1, 60)] + [str(i) for i in range(60, 120, 5)]
+               + [str(i) for i in range(120, 330, 30)] + ["+Inf"])
+FAMILY = {"ip_family"}
+# Name without the suffix of counters: type, labels, bounds, modes.
+EVERYWHERE, IPTABLES = ("ipvs", "iptables"), ("iptables",)
+KUBEPROXY = {
+    "sync_proxy_rules_duration_seconds": ("histogram", FAMILY, SECONDS, EVERYWHERE),
+    "sync_full_proxy_rules_duration_seconds": ("histogram", FAMILY, SECONDS, IPTABLES),
+    "sync_partial_proxy_rules_duration_seconds": ("histogram", FAMILY, SECONDS, IPTABLES),
+    "sync_proxy_rules_last_timestamp_seconds": ("gauge", FAMILY, None, EVERYWHERE),
+    "sync_proxy_rules_last_queued_timestamp_seconds": ("gauge", FAMILY, None, EVERYWHERE),
+    "network_programming_duration_seconds": ("histogram", FAMILY, PROGRAMMING, EVERYWHERE),
+    "sync_proxy_rules_endpoint_changes_pending": ("gauge", set(), None, EVERYWHERE),
+    "sync_proxy_rules_endpoint_changes": ("counter", set(), None, EVERYWHERE),
+    "sync_proxy_rules_service_changes_pending": ("gauge", set(), None, EVERYWHERE),
+    "sync_proxy_rules_service_changes": ("counter", set(), None, EVERYWHERE),
+    "sync_proxy_rules_iptables_restore_failures": ("counter", FAMILY, None, EVERYWHERE),
+    "sync_proxy_rules_no_local_endpoints_total": ("gauge", {"traffic_policy", "ip_family"}, None,
+                                                  EVERYWHERE),
+    "proxy_healthz": ("counter", {"code"}, None, EVERYWHERE),
+    "proxy_livez": ("counter", {"code"}, None, EVERYWHERE),
+    "conntrack_reconciler_deleted_entries": ("counter", FAMILY, None, ("ipvs",)),
+}
+
+
+def ask(port, path, **kwargs):
+    return test_health.ask(port, host="node", addr="127.0.0.1", path=path, **kwargs)
+
+
+def metrics():
+    """Each family once, by its name."""
+    families = {}
+    for family in text_string_to_metric_families(ask(METRICS, "/metrics")[2]):
+        assert family.name not in families, f"{family.name} comes twice"
+        assert family.documentation and family.type != "unknown", family.name
+        families[family.name] = family
+    return families
+
+
+def value(name, **labels):
+    name = name.removeprefix("kubeproxy_")
+    for family in metrics().values():
+        for sample in family.samples:
+            if sample.name in (name, f"kubeproxy_{name}") and sample.labels == labels:
+                return sample.value
+    return None
+
+
+def service(name="web", **spec):
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+            "spec": {"ports": [{"name": "http", "port": 80}], **spec}}
+
+
+def settled(one):
+    """A Service with endpoints is in the kernel."""
+    one.apply("web", test_health.manifest(service(), test_health.endpoints("ab", local="a")))
+    test_health.until(lambda: json.loads(ask(METRICS, "/status")[2])["complete"])
+
+
+def test_paths_codes_and_headers(vipd):
+    one = vipd()
+    settled(one)
+    for port, path, kind in ((HEALTH, "/healthz", "application/json"),
+                             (HEALTH, "/livez", "application/json"),
+                             (METRICS, "/healthz", "text/plain; charset=utf-8"),
+                             (METRICS, "/proxyMode", "text/plain; charset=utf-8"),
+                             (METRICS, "/metrics", "text/plain; version=0.0.4; charset=utf-8"),
+                             (METRICS, "/status", "application/json")):
+        code, headers, body = ask(port, path)
+        assert code == 200 and headers["Content-Type"] == kind, path
+        assert headers["X-Content-Type-Options"] == "nosniff" and body
+    assert ask(METRICS, "/healthz")[2] == "ok"
+    assert ask(METRICS, "/proxyMode")[2] == daemon.MODE.split("-")[0]
+    for port, path in ((HEALTH, "/"), (HEALTH, "/metrics"), (METRICS, "/livez"), (METRICS, "/x")):
+        assert ask(port, path)[0] == 404
+    assert ask(METRICS, "/metrics", method="POST")[0] == 405
+    assert ask(METRICS, "/metrics", method="HEAD")[0] == 200
+    # the one is for load balancers, the other for this node alone
+    assert test_health.status(HEALTH, host="client") == 200
+    assert test_health.status(HEALTH, host="client", family=1) == 200
+    assert test_health.refuses(METRICS, host="client")
+
+
+def test_health_says(vipd):
+    one = vipd()
+    settled(one)
+    body = json.loads(ask(HEALTH, "/healthz")[2])
+    assert list(body) == ["lastUpdated", "currentTime", "nodeEligible", "healthy", "status"]
+    assert body["nodeEligible"] and body["healthy"] and body["lastUpdated"] == body["currentTime"]
+    assert set(body["status"]) <= {"IPv4", "IPv6"} and body["status"]["IPv4"]["healthy"]
+    assert "nodeEligible" not in json.loads(ask(HEALTH, "/livez")[2])
+    one.apply("node", test_health.manifest(
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"},
+         "spec": {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}}))
+    test_health.until(lambda: ask(HEALTH, "/healthz")[0] == 503)
+    assert ask(HEALTH, "/livez")[0] == 200
+    one.remove("node")
+    test_health.until(lambda: ask(HEALTH, "/healthz")[0] == 200)
+    assert value("proxy_healthz_total", code="503") >= 1
+
+
+def test_metrics_are_kube_proxys(vipd):
+    """Names, types, labels, buckets: its dashboards and alerts go on working."""
+    one = vipd()
+    settled(one)
+    ask(HEALTH, "/healthz"), ask(HEALTH, "/livez")
+    got, mode = metrics(), daemon.MODE.split("-")[0]
+    wanted = {f"kubeproxy_{name}" for name, spec in KUBEPROXY.items() if mode in spec[3]}
+    assert {name for name in got if name.startswith("kubeproxy_")} == wanted
+    for name, (kind, labels, bounds, modes) in KUBEPROXY.items():
+        if mode not in modes:
+            continue
+        family = got[f"kubeproxy_{name}"]
+        assert family.type == kind, name
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == labels, sample
+        if bounds:
+            assert [s.labels["le"] for s in family.samples
+                    if s.name.endswith("_bucket") and s.labels["ip_family"] == "IPv4"] == bounds
+    assert {"vipd_not_in_order", "vipd_frontends", "process_resident_memory_bytes"} <= set(got)
+
+
+def test_metrics_are_measured(vipd):
+    one = vipd()
+    settled(one)
+    count, changes = "sync_proxy_rules_duration_seconds_count", "sync_proxy_rules_%s_changes_total"
+    before = value(count, ip_family="IPv4")
+    services, endpoints = value(changes % "service"), value(changes % "endpoint")
+    far = test_health.endpoints("d", name="far")
+    far["metadata"]["annotations"] = {
+        "endpoints.kubernetes.io/last-change-trigger-time":
+        time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))}
+    one.apply("far", test_health.manifest(service("far", internalTrafficPolicy="Local"), far))
+    test_health.until(lambda: value("sync_proxy_rules_no_local_endpoints_total",
+                                    traffic_policy="internal", ip_family="IPv4") == 1)
+    test_health.until(lambda: value(count, ip_family="IPv4") > before)
+    assert value(changes % "service") == services + 1
+    assert value(changes % "endpoint") == endpoints + 1
+    for what in ("service", "endpoint"):
+        assert value(f"sync_proxy_rules_{what}_changes_pending") == 0
+    assert value("network_programming_duration_seconds_count", ip_family="IPv4") == 1
+    assert value("sync_proxy_rules_last_timestamp_seconds", ip_family="IPv4") >= \
+        value("sync_proxy_rules_last_queued_timestamp_seconds", ip_family="IPv4") > time.time() - 60
+
+
+def test_status(vipd):
+    """Complete, then not, with the reason, then again."""
+    one = vipd()
+    settled(one)
+
+    def status():
+        text = json.loads(ask(METRICS, "/status")[2])
+        jsonschema.validate(text, SCHEMA)
+        return text
+
+    assert status()["state"] == "complete" and status()["problems"] == []
+    assert status()["objects"]["Service"] == 1
+    one.apply("broken", "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {ports: 7}\n")
+    test_health.until(lambda: status()["state"] == "incomplete")
+    problem = status()["problems"][0]
+    assert problem["kind"] == "source" and "ports" in problem["reason"] and not status()["complete"]
+    assert value("vipd_not_in_order", kind="source") == 1
+    one.remove("broken")
+    test_health.until(lambda: status()["complete"])
+
+
+def test_somebody_has_the_port(vipd):
+    """The Services do not wait for it; it is told, and taken when it is free."""
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", METRICS))
+    taken.listen()
+    one = vipd()
+    one.apply("web", test_health.manifest(test_health.load_balancer(),
+                                          test_health.endpoints("ab", local="a")))
+    test_health.until(lambda: test_health.status() == 200)
+    one.wait_log("--metrics-bind-address")
+    taken.close()
+    test_health.until(lambda: ask(METRICS, "/healthz")[0] == 200, seconds=15)
+    one.stop()
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(("127.0.0.1", METRICS))
+    taken.listen()
+    hard = vipd("--bind-address-hard-fail")
+    assert hard.process.wait(10) == 1
+    hard.wait_log("cannot listen on 127.0.0.1:10249")
+    taken.close()
+
+
+def test_nowhere(vipd):
+    one = vipd("--healthz-bind-address=", "--metrics-bind-address=[::1]:9999")
+    test_health.until(lambda: test_health.ask(9999, host="node", addr="::1", path="/healthz")[0] == 200)
+    assert test_health.refuses(HEALTH, host="node") and one.process.poll() is None
+
+
+def test_bad_clients(vipd):
+    """Connections, headers and patience have their limits; others are answered all the while."""
+    one = vipd()
+    settled(one)
+    crowd = []
+    for _ in range(100): # 32 of one address
+        sock = socket.create_connection(("127.0.0.1", METRICS), timeout=5)
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: ")
+        crowd.append(sock)
+    assert ask(HEALTH, "/healthz")[0] == 200
+    begun = time.monotonic()
+    for sock in crowd:
+        sock.settimeout(20)
+        try:
+            while sock.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+        sock.close()
+    assert time.monotonic() - begun < 15
+    test_health.until(lambda: ask(METRICS, "/healthz")[0] == 200)
+    sock = socket.create_connection(("127.0.0.1", METRICS), timeout=5)
+    sock.sendall(b"GET / HTTP/1.1\r\nHost: n\r\nX: " + b"a" * 20000 + b"\r\n\r\n")
+    try:
+        reply = sock.recv(4096)
+    except ConnectionError:
+        reply = b""
+    assert not reply or reply.split()[1] in (b"431", b"413", b"414", b"400")
+    sock.close()
+    assert ask(METRICS, "/healthz")[0] == 200
