@@ -12,6 +12,8 @@
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 void log_set_level(enum log_level level);
+/* As -v has it: 0 info, 1 and up debug, below 0 warnings only. */
+void log_set_verbosity(int verbosity);
 bool log_enabled(enum log_level level);
 
 /* `msg` is a constant sentence (quoted in the output); `fmt` prints further key=value pairs, ""

@@ -14,6 +14,11 @@ void log_set_level(enum log_level level)
 	log_level_now = level;
 }
 
+void log_set_verbosity(int verbosity)
+{
+	log_set_level(verbosity > 0 ? LOG_DEBUG : verbosity < 0 ? LOG_WARN : LOG_INFO);
+}
+
 bool log_enabled(enum log_level level)
 {
 	return level <= log_level_now;

@@ -40,6 +40,15 @@ static void set_snat_ports(struct backend_config *config, const struct port_rang
 	config->snat_port_max = (uint16_t)(above >= below ? UINT16_MAX : taken->first - 1);
 }
 
+void config_override_node(const struct options *options, struct ip_addr addrs[2])
+{
+	static const uint8_t any[16];
+	const struct ip_addr *addr = &options->bind_addr;
+
+	if (addr->family && memcmp(addr->bytes, any, sizeof(any)) != 0)
+		addrs[addr->family == AF_INET6] = *addr;
+}
+
 struct backend_config config_make(const struct options *options, char glob[CONFIG_GLOB_MAX])
 {
 	const char *name = options->node_name;
@@ -62,6 +71,7 @@ struct backend_config config_make(const struct options *options, char glob[CONFI
 		.read_only = options->print != PRINT_NONE,
 	};
 
+	config_override_node(options, config.node_addr);
 	set_locality(&config, options, glob);
 	set_snat_ports(&config, &options->node_ports);
 	return config;

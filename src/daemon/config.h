@@ -11,4 +11,8 @@
 /* Points into `options` and `glob`, which must live as long as the backend. */
 struct backend_config config_make(const struct options *options, char glob[CONFIG_GLOB_MAX]);
 
+/* --bind-address is the node's address of its family, whatever its Node object says (IPv4 first).
+ */
+void config_override_node(const struct options *options, struct ip_addr addrs[2]);
+
 #endif

@@ -79,6 +79,17 @@ static int run_loop(const struct options *options)
 	return exit_code;
 }
 
+/* Who ends us for want of memory ends the node's Services' upkeep. */
+static void set_oom_score(int score)
+{
+	FILE *file = fopen("/proc/self/oom_score_adj", "we");
+	bool written = file && fprintf(file, "%d", score) > 0;
+
+	if (!file || fclose(file) != 0 || !written)
+		log_info("--oom-score-adj cannot be set", "value=%d error=\"%s\"", score,
+			 strerror(errno));
+}
+
 static int run(const struct options *options)
 {
 	struct err err = {0};
@@ -89,32 +100,85 @@ static int run(const struct options *options)
 	lock = lock_run_dir(options->run_dir, &err);
 	if (lock < 0)
 		return cannot_start(&err);
+	if (!options->once && !options->cleanup)
+		set_oom_score(options->oom_score_adj);
 	exit_code = run_loop(options);
 	close(lock);
 	return exit_code;
 }
 
-int main(int argc, char **argv)
+/* What is in force, to a file or stdout. */
+static int print_config(const struct kubeproxy *kp, const char *path)
 {
-	struct options options;
-	struct err err = {0};
+	FILE *out = path ? fopen(path, "we") : stdout;
 
-	if (options_parse(argc, argv, &options, &err) < 0) {
-		fprintf(stderr, "vipd: %s\n", err.text);
-		return 2;
-	}
-	if (options.help) {
-		options_help(stdout);
-		return fflush(stdout) == 0 ? 0 : 1;
-	}
-	if (options.version) {
-		puts("vipd " VIPD_VERSION);
+	if (out)
+		kubeproxy_print_yaml(kp, out);
+	if (out && (path ? fclose(out) : fflush(out)) == 0)
 		return 0;
+	fprintf(stderr, "vipd: cannot write %s: %s\n", path ? path : "stdout", strerror(errno));
+	return 1;
+}
+
+static void tell_warnings(const struct kubeproxy *kp, bool as_log)
+{
+	char text[1024];
+
+	for (size_t i = 0; i < kp->n_warnings; i++) {
+		if (as_log)
+			log_warn("configuration", "what=%s",
+				 log_quote(kp->warnings[i], text, sizeof(text)));
+		else
+			fprintf(stderr, "vipd: warning: %s\n", kp->warnings[i]);
 	}
-	options.release = VIPD_VERSION;
-	log_set_level(options.verbosity > 0 ? LOG_DEBUG : options.verbosity ? LOG_WARN : LOG_INFO);
+}
+
+static int wrong_usage(const struct kubeproxy *kp, const struct err *err)
+{
+	tell_warnings(kp, false);
+	for (size_t i = 0; i < kp->n_errors; i++)
+		fprintf(stderr, "vipd: %s\n", kp->errors[i]);
+	if (err->code)
+		fprintf(stderr, "vipd: %s\n", err->text);
+	return 2;
+}
+
+static int run_with(struct options *options, struct kubeproxy *kp)
+{
+	bool only_config = options->check_config || options->write_config_to;
+
+	options->release = VIPD_VERSION;
+	options->kp = kp;
+	log_set_verbosity(options->verbosity);
+	tell_warnings(kp, !only_config);
+	if (only_config)
+		return print_config(kp, options->write_config_to);
 	signal(SIGPIPE, SIG_IGN);
 	heap_set_up();
 	widen_path();
-	return run(&options);
+	return run(options);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct kubeproxy kp;
+	struct err err = {0};
+	int exit_code;
+
+	if (kubeproxy_init(&kp) < 0)
+		return 1;
+	if (options_load(argc, argv, &kp, &options, &err) < 0) {
+		exit_code = wrong_usage(&kp, &err);
+	} else if (options.help) {
+		options_help(stdout);
+		exit_code = fflush(stdout) == 0 ? 0 : 1;
+	} else if (options.version) {
+		puts("vipd " VIPD_VERSION);
+		exit_code = 0;
+	} else {
+		exit_code = run_with(&options, &kp);
+	}
+	kubeproxy_done(&kp);
+	return exit_code;
 }

@@ -69,12 +69,18 @@ static unsigned page_status(const struct node_pages *pages, FILE *out)
 	return 200;
 }
 
+static unsigned page_configz(const struct node_pages *pages, FILE *out)
+{
+	return pages->configz(pages->ctx, out) ? 200 : 503;
+}
+
 static const struct page health_pages[] = {
 	{"/healthz", JSON, page_healthz},
 	{"/livez", JSON, page_livez},
 };
 
 static const struct page metrics_pages[] = {
+	{"/configz", JSON, page_configz},
 	{"/healthz", TEXT, page_ping},
 	{"/healthz/ping", TEXT, page_ping},
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics},

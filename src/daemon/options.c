@@ -6,10 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/duration.h"
 #include "daemon/options.h"
 
 #define HEALTHZ_PORT 10256 /* kube-proxy's */
 #define METRICS_PORT 10249
+#define AUDIT_MIN_MS 50
 
 struct flag {
 	const char *group;             /* set on the first flag of a group */
@@ -201,52 +203,11 @@ static int take_node_port_range(struct options *options, const char *value, stru
 	return 0;
 }
 
-/* A duration as Go writes it: 300ms, 1.5s, 2m30s, 1h; "0". */
-static int parse_duration(const char *text, uint64_t *ret_ms)
-{
-	static const struct {
-		const char *unit;
-		double ms;
-	} units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-	double total = 0;
-
-	if (strcmp(text, "0") == 0) {
-		*ret_ms = 0;
-		return 0;
-	}
-	if (!*text)
-		return -EINVAL;
-	while (*text) {
-		char *end;
-		double value;
-		size_t i = 0;
-
-		if (!isdigit((unsigned char)*text) && *text != '.')
-			return -EINVAL;
-		value = strtod(text, &end);
-		for (; i < ARRAY_SIZE(units); i++) {
-			size_t len = strlen(units[i].unit);
-
-			if (strncmp(end, units[i].unit, len) == 0 &&
-			    !isalpha((unsigned char)end[len]))
-				break;
-		}
-		if (end == text || i == ARRAY_SIZE(units))
-			return -EINVAL;
-		total += value * units[i].ms;
-		text = end + strlen(units[i].unit);
-	}
-	if (total > 365.0 * 24 * 3600000)
-		return -EINVAL;
-	*ret_ms = (uint64_t)total;
-	return 0;
-}
-
 static int take_duration(uint64_t *ret_ms, uint64_t min_ms, const char *value, struct err *err)
 {
 	uint64_t ms;
 
-	if (parse_duration(value, &ms) < 0)
+	if (duration_parse(value, &ms) < 0)
 		return err_set(err, -EINVAL, "must be a duration like 30s or 5m, is \"%s\"", value);
 	if (ms < min_ms)
 		return err_set(err, -EINVAL, "must be at least %llums, is \"%s\"",
@@ -262,7 +223,8 @@ static int take_drain(struct options *options, const char *value, struct err *er
 
 static int take_audit(struct options *options, const char *value, struct err *err)
 {
-	return take_duration(&options->audit_ms, 50, value, err);
+	options->audit_given = true;
+	return take_duration(&options->audit_ms, AUDIT_MIN_MS, value, err);
 }
 
 static int take_tcp(struct options *options, const char *value, struct err *err)
@@ -402,11 +364,13 @@ static int take_listen(struct node_http_addr *ret, uint16_t default_port, const 
 
 static int take_healthz(struct options *options, const char *value, struct err *err)
 {
+	options->healthz_given = true;
 	return take_listen(&options->healthz, HEALTHZ_PORT, value, err);
 }
 
 static int take_metrics(struct options *options, const char *value, struct err *err)
 {
+	options->metrics_given = true;
 	return take_listen(&options->metrics, METRICS_PORT, value, err);
 }
 
@@ -414,6 +378,79 @@ static int take_hard_fail(struct options *options, const char *value, struct err
 {
 	(void)err;
 	options->bind_hard_fail = is_on(value);
+	return 0;
+}
+
+static int take_bind_address(struct options *options, const char *value, struct err *err)
+{
+	if (addr_parse(value, &options->bind_addr) < 0)
+		return err_set(err, -EINVAL, "must be an address, is \"%s\"", value);
+	return 0;
+}
+
+static int take_ipvs_sync(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->ipvs_sync_ms, AUDIT_MIN_MS, value, err);
+}
+
+static int take_iptables_sync(struct options *options, const char *value, struct err *err)
+{
+	return take_duration(&options->iptables_sync_ms, AUDIT_MIN_MS, value, err);
+}
+
+static int take_oom_score(struct options *options, const char *value, struct err *err)
+{
+	char *end;
+	long number = strtol(value, &end, 10);
+
+	if (end == value || *end || number < -1000 || number > 1000)
+		return err_set(err, -EINVAL, "must be from -1000 to 1000, is \"%s\"", value);
+	options->oom_score_adj = (int)number;
+	return 0;
+}
+
+/* Kept for old manifests: 0 is nowhere. */
+static int take_port(struct node_http_addr *addr, const char *value, struct err *err)
+{
+	char *end;
+	long number = strtol(value, &end, 10);
+
+	if (end == value || *end || number < 0 || number > UINT16_MAX)
+		return err_set(err, -EINVAL, "must be a port, is \"%s\"", value);
+	addr->port = (uint16_t)number;
+	return 0;
+}
+
+static int take_healthz_port(struct options *options, const char *value, struct err *err)
+{
+	return take_port(&options->healthz, value, err);
+}
+
+static int take_metrics_port(struct options *options, const char *value, struct err *err)
+{
+	return take_port(&options->metrics, value, err);
+}
+
+static int take_config(struct options *options, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "names no file");
+	options->config = value;
+	return 0;
+}
+
+static int take_write_config(struct options *options, const char *value, struct err *err)
+{
+	if (!*value)
+		return err_set(err, -EINVAL, "names no file");
+	options->write_config_to = value;
+	return 0;
+}
+
+static int take_check_config(struct options *options, const char *value, struct err *err)
+{
+	(void)err;
+	options->check_config = is_on(value);
 	return 0;
 }
 
@@ -467,6 +504,12 @@ static const struct flag flags[] = {
 	 take_node_port_range},
 	{NULL, "state-dir", "DIR", "keeps those allocations (default /var/lib/vipd)",
 	 take_state_dir},
+	{"Configuration", "config", "FILE",
+	 "a KubeProxyConfiguration; then flags that a field of it stands for are passed over",
+	 take_config},
+	{NULL, "check-config", NULL,
+	 "read it all, print what is in force, exit: 0 if nothing is wrong", take_check_config},
+	{NULL, "write-config-to", "FILE", "write what is in force there, exit", take_write_config},
 	{"Balancing", "proxy-mode", "MODE", "ipvs (default) or iptables", take_mode},
 	{NULL, "ipvs-scheduler", "NAME",
 	 "for Services that name none: rr (default) wrr lc wlc lblc lblcr sh dh sed nq mh ...",
@@ -486,6 +529,11 @@ static const struct flag flags[] = {
 	 "how long a removed endpoint may keep its connections (default 5m)", take_drain},
 	{NULL, "audit-period", "TIME",
 	 "the kernel's state is compared with ours once in this time (default 30s)", take_audit},
+	{NULL, "ipvs-sync-period", "TIME", "the same, in ipvs mode", take_ipvs_sync},
+	{NULL, "iptables-sync-period", "TIME", "the same, in iptables mode", take_iptables_sync},
+	{NULL, "bind-address", "ADDR",
+	 "this node's address (default 0.0.0.0: found out); IPv6: listen there by IPv6, too",
+	 take_bind_address},
 	{NULL, "run-dir", "DIR", "lock and ledger (default /run/vipd)", take_run_dir},
 	{"Who is in the cluster", "detect-local-mode", "MODE",
 	 "ClusterCIDR (default), NodeCIDR, BridgeInterface or InterfaceNamePrefix",
@@ -523,6 +571,10 @@ static const struct flag flags[] = {
 	{NULL, "metrics-bind-address", "ADDR",
 	 "/metrics, /status, /proxyMode and /healthz (default 127.0.0.1:10249; nothing: nowhere)",
 	 take_metrics},
+	{NULL, "healthz-port", "PORT", "the port of the first; 0: nowhere (deprecated)",
+	 take_healthz_port},
+	{NULL, "metrics-port", "PORT", "the port of the second; 0: nowhere (deprecated)",
+	 take_metrics_port},
 	{NULL, "bind-address-hard-fail", NULL,
 	 "end if one of these is taken, instead of trying again", take_hard_fail},
 	{"One pass", "once", NULL, "program the kernel once and exit", take_once},
@@ -533,9 +585,19 @@ static const struct flag flags[] = {
 	 take_cleanup},
 	{"General", "v", "N", "log more: 0 (default), 1 and up; -1 only warnings (also -v N)",
 	 take_verbosity},
+	{NULL, "oom-score-adj", "N", "how late the kernel ends us for memory (default -999)",
+	 take_oom_score},
 	{NULL, "version", NULL, "print the version and exit", take_version},
 	{NULL, "help", NULL, "print this and exit", take_help},
 };
+
+static const struct flag *find_flag(const char *name, size_t len)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (strlen(flags[i].name) == len && strncmp(flags[i].name, name, len) == 0)
+			return &flags[i];
+	return NULL;
+}
 
 void options_help(FILE *out)
 {
@@ -553,6 +615,11 @@ void options_help(FILE *out)
 			 flags[i].value_name ? flags[i].value_name : "");
 		fprintf(out, "  %-32s %s\n", left, flags[i].help);
 	}
+	fputs("\nWithout effect, for manifests that have them\n", out);
+	for (size_t i = 0; i < kp_n_fields; i++)
+		if (kp_fields[i].flag && kp_fields[i].no_effect &&
+		    !find_flag(kp_fields[i].flag, strlen(kp_fields[i].flag)))
+			fprintf(out, "  --%s\n", kp_fields[i].flag);
 	fputs("\n"
 	      "exit codes: 0 done, and with --once everything is in the kernel; 1 could not run;\n"
 	      "2 wrong usage; 3 ran, but not everything is in the kernel (the log says what).\n"
@@ -560,75 +627,177 @@ void options_help(FILE *out)
 	      out);
 }
 
-static const struct flag *find_flag(const char *name, size_t len)
+/* A flag at argv[*at], its value behind '=' or in the next argument. */
+struct given {
+	const struct flag *flag;      /* NULL: one of kube-proxy's that has no effect */
+	const struct kp_field *field; /* that it stands for; NULL = none */
+	const char *value;
+};
+
+static int unknown_flag(const char *arg, struct err *err)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
-		if (strlen(flags[i].name) == len && strncmp(flags[i].name, name, len) == 0)
-			return &flags[i];
-	return NULL;
+	return err_set(err, -EINVAL, "unknown %s \"%s\"; see vipd --help",
+		       arg[0] == '-' ? "flag" : "argument", arg);
 }
 
-/* One flag at argv[*at], its value behind '=' or in the next argument. */
-static int parse_flag(int argc, char **argv, int *at, struct options *options, struct err *err)
+static int split_flag(int argc, char **argv, int *at, struct given *ret, struct err *err)
 {
 	const char *arg = argv[*at];
 	const char *name = arg + (strncmp(arg, "--", 2) == 0 ? 2 : *arg == '-');
 	size_t len = strcspn(name, "=");
 	const char *value = name[len] == '=' ? name + len + 1 : NULL;
-	const struct flag *flag;
+	bool takes_value;
 
 	if (strcmp(arg, "-h") == 0)
 		name = "help", len = 4;
-	flag = arg[0] == '-' && (arg[1] == '-' || len == 1 || arg[1] == 'h') ? find_flag(name, len)
-									     : NULL;
-	if (!flag)
-		return err_set(err, -EINVAL, "unknown %s \"%s\"; see vipd --help",
-			       arg[0] == '-' ? "flag" : "argument", arg);
-	if (flag->value_name && !value) {
+	if (arg[0] != '-' || (arg[1] != '-' && len != 1 && arg[1] != 'h'))
+		return unknown_flag(arg, err);
+	*ret = (struct given){.flag = find_flag(name, len), .field = kp_field_of_flag(name, len)};
+	if (!ret->flag && (!ret->field || !ret->field->no_effect))
+		return unknown_flag(arg, err);
+	takes_value = ret->flag ? ret->flag->value_name != NULL : ret->field->kind != FIELD_BOOL;
+	if (takes_value && !value) {
 		if (*at + 1 >= argc)
-			return err_set(err, -EINVAL, "--%s needs a value: --%s=%s", flag->name,
-				       flag->name, flag->value_name);
+			return err_set(err, -EINVAL, "--%.*s needs a value: --%.*s=%s", (int)len,
+				       name, (int)len, name,
+				       ret->flag ? ret->flag->value_name : "VALUE");
 		value = argv[++*at];
-	} else if (!flag->value_name && value && strcmp(value, "true") != 0 &&
+	} else if (!takes_value && value && strcmp(value, "true") != 0 &&
 		   strcmp(value, "false") != 0) {
-		return err_set(err, -EINVAL, "--%s takes no value but true or false", flag->name);
+		return err_set(err, -EINVAL, "--%.*s takes no value but true or false", (int)len,
+			       name);
 	}
-	if (flag->take(options, value ? value : "", err) < 0)
-		return err_prefix(err, "--%s", flag->name);
+	ret->value = value ? value : takes_value ? "" : "true";
 	return 0;
 }
 
+/* The names of files are needed before all else. */
+static bool comes_first(const struct flag *flag)
+{
+	return flag &&
+	       (flag->take == take_config || flag->take == take_help || flag->take == take_version);
+}
+
+static int take_given(const struct given *given, struct kubeproxy *kp, struct options *options,
+		      struct err *err)
+{
+	const char *name = given->flag ? given->flag->name : given->field->flag;
+	int rc;
+
+	if (options->config && given->field && !given->field->flag_wins) {
+		kubeproxy_warn(kp, -1, "--%s is passed over, since there is a --config: %s says it",
+			       name, given->field->path);
+		return 0;
+	}
+	if (given->flag)
+		rc = given->flag->take(options, given->value, err);
+	else
+		rc = kp_check(given->field, given->value, err);
+	if (rc < 0)
+		return err_prefix(err, "--%s", name);
+	if (!given->flag)
+		kubeproxy_warn(kp, -1, "--%s has no effect: %s", name, given->field->no_effect);
+	return given->field ? kubeproxy_set(kp, given->field, given->value) : 0;
+}
+
+static int parse_flags(int argc, char **argv, bool first, struct kubeproxy *kp,
+		       struct options *options, struct err *err)
+{
+	struct given given = {0};
+
+	for (int i = 1; i < argc; i++) {
+		int rc = split_flag(argc, argv, &i, &given, err);
+
+		if (rc == 0 && comes_first(given.flag) == first)
+			rc = take_given(&given, kp, options, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- the file ---- */
+
+/* Does it say the same as if it were not there? */
+static bool is_initial(const struct kp_field *field, const char *value)
+{
+	uint64_t ms, initial_ms;
+
+	if (field->kind == FIELD_TIME && duration_parse(value, &ms) == 0 &&
+	    duration_parse(field->initial, &initial_ms) == 0)
+		return ms == initial_ms || (field->zero_is_initial && !ms);
+	return strcmp(value, field->initial) == 0 ||
+	       (field->zero_is_initial && strcmp(value, "0") == 0 &&
+		(field->kind == FIELD_INT || field->kind == FIELD_REAL));
+}
+
+static int apply_field(const struct kp_field *field, int line, struct kubeproxy *kp,
+		       struct options *options)
+{
+	const char *value = kubeproxy_value(kp, field);
+	const struct flag *flag = field->flag && !field->no_effect
+					  ? find_flag(field->flag, strlen(field->flag))
+					  : NULL;
+	struct err err = {0};
+
+	if (field->zero_is_initial && is_initial(field, value))
+		return kubeproxy_set(kp, field, field->initial);
+	if (kp_check(field, value, &err) < 0 || (flag && flag->take(options, value, &err) < 0))
+		kubeproxy_error(kp, line, "%s: %s", field->path, err.text);
+	else if (!flag && !is_initial(field, value))
+		kubeproxy_warn(kp, line, "%s has no effect: %s", field->path, field->no_effect);
+	return 0;
+}
+
+static int apply_file(struct kubeproxy *kp, struct options *options)
+{
+	int rc = kubeproxy_read(kp, options->config);
+
+	for (size_t i = 0; i < kp_n_fields && rc != -ENOMEM; i++)
+		if (kp->lines[i] && apply_field(&kp_fields[i], kp->lines[i], kp, options) < 0)
+			rc = -ENOMEM;
+	return rc;
+}
+
+/* ---- all of it ---- */
+
 static int check(const struct options *options, struct err *err)
 {
-	bool needs_source = !options->cleanup && options->print != PRINT_ACTUAL;
+	bool needs_source = !options->cleanup && options->print != PRINT_ACTUAL &&
+			    !options->check_config && !options->write_config_to;
 
 	if (options->help || options->version)
 		return 0;
+	if (options->check_config && !options->config)
+		return err_set(err, -EINVAL, "--check-config needs a --config=FILE");
 	if (needs_source && !options->manifests)
 		return err_set(err, -EINVAL,
 			       "nothing to do: name a folder with --manifests=DIR (see vipd "
 			       "--help)");
 	if (options->detect_local == LOCAL_BRIDGE && !*options->bridge)
 		return err_set(err, -EINVAL,
-			       "--detect-local-mode=BridgeInterface needs --pod-bridge-interface");
+			       "--detect-local-mode=BridgeInterface needs --pod-bridge-interface "
+			       "(in a file: detectLocal.bridgeInterface)");
 	if (options->detect_local == LOCAL_PREFIX && !*options->interface_prefix)
 		return err_set(err, -EINVAL,
 			       "--detect-local-mode=InterfaceNamePrefix needs "
-			       "--pod-interface-name-prefix");
+			       "--pod-interface-name-prefix (in a file: "
+			       "detectLocal.interfaceNamePrefix)");
 	return 0;
 }
 
-int options_parse(int argc, char **argv, struct options *ret_options, struct err *err)
+static void set_defaults(struct options *options)
 {
 	char host[256] = "";
-	int rc = 0;
 
-	*ret_options = (struct options){
+	*options = (struct options){
 		.proxy_mode = "ipvs",
 		.scheduler = "rr",
 		.node_ports = {30000, 32767},
 		.drain_ms = 5 * 60 * 1000,
-		.audit_ms = 30 * 1000,
+		.ipvs_sync_ms = 30 * 1000,
+		.iptables_sync_ms = 30 * 1000,
+		.oom_score_adj = -999,
 		.state_dir = "/var/lib/vipd",
 		.run_dir = "/run/vipd",
 		.release = "",
@@ -636,10 +805,63 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 	};
 	if (gethostname(host, sizeof(host) - 1) < 0 || !*host)
 		snprintf(host, sizeof(host), "localhost");
-	take_hostname(ret_options, host, NULL);
-	take_healthz(ret_options, "0.0.0.0", NULL);
-	take_metrics(ret_options, "127.0.0.1", NULL);
-	for (int i = 1; i < argc && rc == 0; i++)
-		rc = parse_flag(argc, argv, &i, ret_options, err);
-	return rc < 0 ? rc : check(ret_options, err);
+	take_hostname(options, host, NULL);
+	take_healthz(options, "0.0.0.0", NULL);
+	take_metrics(options, "127.0.0.1", NULL);
+	options->healthz_given = options->metrics_given = false;
+}
+
+/* What depends on several. */
+static void finish(struct options *options, struct kubeproxy *kp)
+{
+	bool v6 = options->bind_addr.family == AF_INET6;
+	uint16_t health_port = options->healthz.port, metrics_port = options->metrics.port;
+
+	if (!options->audit_given)
+		options->audit_ms = strcmp(options->proxy_mode, "iptables") == 0
+					    ? options->iptables_sync_ms
+					    : options->ipvs_sync_ms;
+	if (v6 && !options->healthz_given) {
+		take_listen(&options->healthz, health_port, "::", NULL);
+		kubeproxy_set(kp, kp_field_of_flag("healthz-bind-address", 20), "[::]:10256");
+	}
+	if (v6 && !options->metrics_given) {
+		take_listen(&options->metrics, metrics_port, "::1", NULL);
+		kubeproxy_set(kp, kp_field_of_flag("metrics-bind-address", 20), "[::1]:10249");
+	}
+}
+
+int options_load(int argc, char **argv, struct kubeproxy *kp, struct options *ret_options,
+		 struct err *err)
+{
+	int rc;
+
+	*err = (struct err){0};
+	set_defaults(ret_options);
+	ret_options->argc = argc;
+	ret_options->argv = argv;
+	rc = parse_flags(argc, argv, true, kp, ret_options, err);
+	if (rc == 0 && ret_options->config && !ret_options->help && !ret_options->version)
+		rc = apply_file(kp, ret_options);
+	if (rc == -ENOMEM)
+		return err_set(err, rc, "no memory");
+	if (rc == 0 || !err->code)
+		rc = parse_flags(argc, argv, false, kp, ret_options, err);
+	kubeproxy_sort(kp);
+	if (rc < 0 || kp->n_errors)
+		return err->code ? err->code : -EINVAL;
+	finish(ret_options, kp);
+	return check(ret_options, err);
+}
+
+int options_parse(int argc, char **argv, struct options *ret_options, struct err *err)
+{
+	struct kubeproxy kp;
+	int rc = kubeproxy_init(&kp);
+
+	if (rc < 0)
+		return err_set(err, rc, "no memory");
+	rc = options_load(argc, argv, &kp, ret_options, err);
+	kubeproxy_done(&kp);
+	return rc;
 }

@@ -8,6 +8,7 @@
 #include "addr.h"
 #include "daemon/conntrack.h"
 #include "daemon/node_http.h"
+#include "daemon/kubeproxy.h"
 #include "err.h"
 
 #define OPTIONS_NETS_MAX 16 /* --cluster-cidr: one or two in any real cluster */
@@ -44,10 +45,26 @@ struct options {
 	const char *state_dir, *run_dir;
 	enum print_stage print;
 	bool once, cleanup, help, version;
+	struct kubeproxy *kp; /* what is in force; NULL = nobody keeps it */
+	int argc;
+	char **argv;
+	const char *config, *write_config_to; /* files; NULL = none */
+	bool check_config;
+	bool audit_given;
+	uint64_t ipvs_sync_ms, iptables_sync_ms; /* how often the kernel is compared, by mode */
+	struct ip_addr bind_addr;                /* this node's, where it is not unspecified */
+	bool healthz_given, metrics_given;
+	int oom_score_adj;
 	int verbosity; /* -v: 0 info, 1 and up debug; -1 warnings only */
 };
 
-/* Fills `ret_options` from the command line. -EINVAL with the flag and the remedy in `err`. */
+/* Fills `ret_options` from the command line, and from the file that --config names. `kp`
+ * (initialized, lives as long as the options) tells what is in force, and what there is to say
+ * about it: all errors of the file, warnings of both. -EINVAL with the flag and the remedy in
+ * `err`, or with the errors in `kp` and nothing in `err`. */
+int options_load(int argc, char **argv, struct kubeproxy *kp, struct options *ret_options,
+		 struct err *err);
+/* The same of a command line without --config. */
 int options_parse(int argc, char **argv, struct options *ret_options, struct err *err);
 void options_help(FILE *out);
 

@@ -15,6 +15,7 @@
 #include "daemon/conntrack.h"
 #include "daemon/health_http.h"
 #include "daemon/node_http.h"
+#include "daemon/reload.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
 #include "daemon/telemetry.h"
@@ -43,6 +44,7 @@ struct sync {
 	struct health_http *health_http; /* NULL: one pass only */
 	struct telemetry *telemetry;
 	struct node_http *node_http; /* NULL: one pass only */
+	struct reload *reload;       /* NULL: there is no file */
 	struct desired_config desired;
 	char *zone; /* of this node, for `desired` */
 	char interface_glob[CONFIG_GLOB_MAX];
@@ -218,6 +220,7 @@ static void own_node_changed(struct sync *sync, const struct node *node)
 		if (!addr_is_set(slot))
 			*slot = node->addrs[i];
 	}
+	config_override_node(&sync->options, addrs);
 	if (sync->be && sync->ops->set_node_addrs)
 		sync->ops->set_node_addrs(sync->be, addrs);
 	set_zone(sync, node->zone);
@@ -227,8 +230,9 @@ static void own_node_changed(struct sync *sync, const struct node *node)
 /* The pods' networks stay as they were: their Pods are not gone with the Node object. */
 static void own_node_gone(struct sync *sync)
 {
-	const struct ip_addr unknown[2] = {0};
+	struct ip_addr unknown[2] = {0};
 
+	config_override_node(&sync->options, unknown);
 	if (sync->be && sync->ops->set_node_addrs)
 		sync->ops->set_node_addrs(sync->be, unknown);
 	set_zone(sync, NULL);
@@ -647,8 +651,10 @@ static void on_signal(uv_signal_t *handle, int number)
 			print_counters(sync);
 		return;
 	}
-	if (number == SIGHUP)
-		return; /* the folder is followed; there is no configuration to read again */
+	if (number == SIGHUP) {
+		reload_now(sync->reload);
+		return;
+	}
 	log_info("stopping, the kernel's state stays as it is", "signal=%d", number);
 	if (sync->be)
 		print_counters(sync);
@@ -792,6 +798,7 @@ static int open_servers(struct sync *sync, struct err *err)
 	pages = telemetry_pages(sync->telemetry);
 	if (options->once || options->cleanup || options->print)
 		return 0;
+	sync->reload = reload_open(sync->loop, options);
 	rc = health_http_open(sync->loop, sync->health, &sync->health_http, err);
 	if (rc < 0)
 		return rc;
@@ -863,6 +870,7 @@ void sync_close(struct sync *sync)
 	manifest_close(sync->source);
 	health_http_close(sync->health_http);
 	node_http_close(sync->node_http);
+	reload_close(sync->reload);
 	for (size_t i = 0; i < sync->n_polls; i++)
 		uv_poll_stop(&sync->polls[i]);
 	uv_walk(sync->loop, close_any, NULL);

@@ -208,6 +208,18 @@ static void page_status(void *ctx, FILE *out)
 	telemetry_status(ctx, telemetry_now(), out);
 }
 
+static bool page_configz(void *ctx, FILE *out)
+{
+	const struct telemetry *t = ctx;
+
+	if (!t->parts.options->kp)
+		return false;
+	fputs("{\"kubeproxy.config.k8s.io\":", out);
+	kubeproxy_print_json(t->parts.options->kp, out);
+	fputs("}\n", out);
+	return true;
+}
+
 static void on_listener_problem(void *ctx, const char *subject, const char *text)
 {
 	const struct telemetry *t = ctx;
@@ -222,5 +234,6 @@ struct node_pages telemetry_pages(struct telemetry *t)
 				   .health = page_health,
 				   .metrics = page_metrics,
 				   .status = page_status,
+				   .configz = page_configz,
 				   .problem = on_listener_problem};
 }

@@ -2,6 +2,7 @@
 """What those see who watch a node: health, metrics and status, and what bad clients cannot do."""
 import json
 import pathlib
+import signal
 import socket
 import time
 
@@ -239,3 +240,49 @@ def test_bad_clients(vipd):
     assert not reply or reply.split()[1] in (b"431", b"413", b"414", b"400")
     sock.close()
     assert ask(METRICS, "/healthz")[0] == 200
+
+
+CONFIG = """apiVersion: kubeproxy.config.k8s.io/v1alpha1
+kind: KubeProxyConfiguration
+mode: %s
+clusterCIDR: 10.244.0.0/16,fd00:244::/64
+bindAddress: "::"
+oomScoreAdj: 500
+metricsBindAddress: 127.0.0.1:9
+ipvs: {scheduler: lc, syncPeriod: 0s}
+logging: {verbosity: %d}
+"""
+
+
+def test_started_by_kube_proxys_configuration(vipd, tmp_path):
+    """The file is in force, /configz tells it; a change is taken up where it can be."""
+    mode, file = daemon.MODE.split("-")[0], tmp_path / "config.conf"
+    file.write_text(CONFIG % (mode, 0))
+    one = vipd(f"--config={file}")
+    test_health.until(lambda: test_health.ask(9, host="node", addr="127.0.0.1", path="/healthz")[0] == 200)
+    one.wait_log("--cluster-cidr is passed over")
+
+    def configz():
+        return json.loads(test_health.ask(9, host="node", addr="127.0.0.1", path="/configz")[2])[
+            "kubeproxy.config.k8s.io"]
+
+    now = configz()
+    assert now["mode"] == mode and now["ipvs"]["scheduler"] == "lc" and now["hostnameOverride"] == "node"
+    assert now["healthzBindAddress"] == "[::]:10256" and now["logging"]["verbosity"] == 0
+    assert now["vipd"]["manifests"] == str(one.manifests) and now["ipvs"]["syncPeriod"] == "30s"
+    assert int(pathlib.Path(f"/proc/{one.process.pid}/oom_score_adj").read_text()) == 500
+    since = one.mark_log()
+    temporary = tmp_path / "new"
+    temporary.write_text(CONFIG.replace("lc", "sh") % (mode, 2))
+    temporary.rename(file)
+    one.wait_log("configuration taken up", since)
+    one.wait_log('needs a restart" field=ipvs.scheduler was="lc" is="sh"', since)
+    assert configz()["logging"]["verbosity"] == 2 and configz()["ipvs"]["scheduler"] == "lc"
+    since = one.mark_log()
+    file.write_text(CONFIG.replace("lc", "what") % (mode, 0))
+    one.wait_log("the configuration stays as it was", since)
+    assert configz()["logging"]["verbosity"] == 2 and one.process.poll() is None
+    since = one.mark_log()
+    file.write_text(CONFIG % (mode, 0))
+    one.process.send_signal(signal.SIGHUP)
+    one.wait_log('configuration taken up" field=logging.verbosity was="2" is="0"', since)

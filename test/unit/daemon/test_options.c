@@ -8,6 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "daemon/config.h"
 #include "daemon/options.h"
 
 #define ARGS_MAX 16
@@ -268,6 +269,74 @@ static void switches_said_to_be_off(void **state)
 	assert_false(options.bind_hard_fail);
 }
 
+static void synced_by_mode(void **state)
+{
+	static const struct {
+		const char *args;
+		uint64_t audit_ms;
+	} cases[] = {
+		{"--manifests=d --ipvs-sync-period=1m --iptables-sync-period=2m", 60000},
+		{"--manifests=d --iptables-sync-period=2m --proxy-mode=iptables", 120000},
+		{"--manifests=d --audit-period=5s --ipvs-sync-period=1m", 5000},
+	};
+	char line[256];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		snprintf(line, sizeof(line), "%s", cases[i].args);
+		assert_int_equal(parsed(line).audit_ms, cases[i].audit_ms);
+	}
+}
+
+static void bind_addresses(void **state)
+{
+	char v6[] = "--manifests=d --bind-address=fd00::5 --healthz-port=7";
+	char off[] = "--manifests=d --bind-address=0.0.0.0 --healthz-port=0 --metrics-port=0";
+	struct options options = parsed(v6);
+	struct ip_addr addrs[2] = {0};
+	char text[ADDR_PORT_TEXT_MAX];
+
+	(void)state;
+	assert_string_equal(addr_port_format(&options.healthz.addr, options.healthz.port, text),
+			    "[::]:7");
+	assert_string_equal(addr_port_format(&options.metrics.addr, options.metrics.port, text),
+			    "[::1]:10249");
+	config_override_node(&options, addrs);
+	assert_true(addr_equal(&addrs[1], &options.bind_addr));
+	assert_false(addr_is_set(&addrs[0]));
+	options = parsed(off);
+	assert_int_equal(options.healthz.port, 0);
+	assert_int_equal(options.metrics.port, 0);
+	config_override_node(&options, addrs);
+	assert_false(addr_is_set(&addrs[0])); /* all addresses are nobody's in particular */
+}
+
+static void kube_proxys_flags(void **state)
+{
+	char line[] = "--manifests=d --kubeconfig /x --profiling --feature-gates=A=true "
+		      "--ipvs-min-sync-period=2s";
+	char *argv[ARGS_MAX] = {(char[]){"vipd"}}, *place = NULL;
+	int argc = 1;
+	struct kubeproxy kp;
+	struct options options;
+	struct err err;
+
+	(void)state;
+	assert_int_equal(kubeproxy_init(&kp), 0);
+	for (char *word = strtok_r(line, " ", &place); word; word = strtok_r(NULL, " ", &place))
+		argv[argc++] = word;
+	assert_int_equal(options_load(argc, argv, &kp, &options, &err), 0);
+	assert_int_equal(kp.n_warnings, 4);
+	assert_string_equal(kp.warnings[1], "--ipvs-min-sync-period has no effect: a change costs "
+					    "what changed, and goes at once");
+	kubeproxy_done(&kp);
+	assert_error("--manifests=d --iptables-masquerade-bit=32",
+		     "--iptables-masquerade-bit: must be from 0 to 31, is 32");
+	assert_error("--manifests=d --feature-gates=A",
+		     "--feature-gates: must be like Name=true, has \"A\"");
+	assert_error("--manifests=d --check-config", "--check-config needs a --config=FILE");
+}
+
 static void node_names(void **state)
 {
 	char spaced[] = "--hostname-override= Node.Example ", empty[] = "--hostname-override=  ";
@@ -295,6 +364,9 @@ int main(void)
 		cmocka_unit_test(node_names),
 		cmocka_unit_test(listening),
 		cmocka_unit_test(switches_said_to_be_off),
+		cmocka_unit_test(synced_by_mode),
+		cmocka_unit_test(bind_addresses),
+		cmocka_unit_test(kube_proxys_flags),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
