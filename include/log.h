@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Logging to stderr, one line an event: time=... level=... msg="..." key=value ...
  *
- * The level is one of the two mutable globals of the program (the other is the metric registry). */
+ * The level and the limit are the mutable globals of the program. */
 #ifndef VIPD_LOG_H
 #define VIPD_LOG_H
 
@@ -14,6 +14,10 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 void log_set_level(enum log_level level);
 /* As -v has it: 0 info, 1 and up debug, below 0 warnings only. */
 void log_set_verbosity(int verbosity);
+/* From here on lines of one kind are limited (log_limit.h); for a daemon that runs for months. */
+void log_limit_lines(void);
+/* Writes what was left out since, a line a kind, if there is room for that by now. Cheap. */
+void log_tell_left_out(void);
 bool log_enabled(enum log_level level);
 
 /* `msg` is a constant sentence (quoted in the output); `fmt` prints further key=value pairs, ""

@@ -4,10 +4,38 @@
 #include <time.h>
 
 #include "log.h"
+#include "log_limit.h"
 
 #define LINE_MAX_BYTES 4096
 
 static enum log_level log_level_now = LOG_INFO;
+static struct log_limit *log_limit_now; /* NULL: none */
+
+static uint64_t monotonic_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+void log_limit_lines(void)
+{
+	static struct log_limit limit;
+
+	log_limit_now = &limit;
+}
+
+void log_tell_left_out(void)
+{
+	const char *msg;
+	uint64_t n;
+
+	while (log_limit_now && log_limit_now->left_out &&
+	       log_limit_next(log_limit_now, monotonic_ms(), &msg, &n))
+		log_at(LOG_WARN, "lines left out", "of=\"%s\" number=%llu", msg,
+		       (unsigned long long)n);
+}
 
 void log_set_level(enum log_level level)
 {
@@ -63,7 +91,8 @@ void log_at(enum log_level level, const char *msg, const char *fmt, ...)
 	size_t n;
 	va_list args;
 
-	if (!log_enabled(level))
+	if (!log_enabled(level) ||
+	    (log_limit_now && !log_limit_take(log_limit_now, msg, monotonic_ms())))
 		return;
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &utc);

@@ -100,8 +100,10 @@ static int run(const struct options *options)
 	lock = lock_run_dir(options->run_dir, &err);
 	if (lock < 0)
 		return cannot_start(&err);
-	if (!options->once && !options->cleanup)
+	if (!options->once && !options->cleanup) {
+		log_limit_lines();
 		set_oom_score(options->oom_score_adj);
+	}
 	exit_code = run_loop(options);
 	close(lock);
 	return exit_code;

@@ -15,6 +15,7 @@
 #include "daemon/conntrack.h"
 #include "daemon/health_http.h"
 #include "daemon/node_http.h"
+#include "daemon/notify.h"
 #include "daemon/reload.h"
 #include "daemon/status.h"
 #include "daemon/sync.h"
@@ -45,6 +46,7 @@ struct sync {
 	struct telemetry *telemetry;
 	struct node_http *node_http; /* NULL: one pass only */
 	struct reload *reload;       /* NULL: there is no file */
+	struct notify *notify;       /* NULL: nobody asks */
 	struct desired_config desired;
 	char *zone; /* of this node, for `desired` */
 	char interface_glob[CONFIG_GLOB_MAX];
@@ -481,6 +483,7 @@ static void announce(struct sync *sync)
 	if (sync->announced)
 		return;
 	sync->announced = true;
+	notify_ready(sync->notify, "in the kernel");
 	log_info("in the kernel",
 		 "mode=%s frontends=%zu waiting=%zu failed=%zu total_ms=%" PRIu64
 		 " source_ms=%" PRIu64 " desired_ms=%" PRIu64 " read_ms=%" PRIu64
@@ -620,35 +623,13 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	wake(sync);
 }
 
-static void print_counters(struct sync *sync)
-{
-	cleanup_free char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-
-	if (!out)
-		return;
-	sync->ops->print_counters(sync->be, out);
-	fprintf(out,
-		"desired_us %" PRIu64 "\nloop_longest_turn_us %" PRIu64
-		"\nloop_longest_turn_wall_us %" PRIu64 "\nloop_busy_us %" PRIu64
-		"\nnot_in_order %zu\n",
-		sync->desired_us, sync->cpu_turns.longest_us, sync->wall_turns.longest_us,
-		sync->wall_turns.busy_us, status_count(sync->status));
-	if (fclose(out) != 0)
-		return;
-	for (char *p = text; *p; p++)
-		*p = (char)(*p == ' ' ? '=' : *p == '\n' ? ' ' : *p);
-	log_info("counters", "%s", text);
-}
-
 static void on_signal(uv_signal_t *handle, int number)
 {
 	struct sync *sync = handle->data;
 
 	if (number == SIGUSR1) {
-		if (sync->be)
-			print_counters(sync);
+		telemetry_log_counters(sync->telemetry);
+		telemetry_dump(sync->telemetry);
 		return;
 	}
 	if (number == SIGHUP) {
@@ -656,8 +637,8 @@ static void on_signal(uv_signal_t *handle, int number)
 		return;
 	}
 	log_info("stopping, the kernel's state stays as it is", "signal=%d", number);
-	if (sync->be)
-		print_counters(sync);
+	notify_stopping(sync->notify);
+	telemetry_log_counters(sync->telemetry);
 	stop(sync, sync->options.once || sync->options.print ? EXIT_CANNOT : EXIT_DONE);
 }
 
@@ -694,6 +675,7 @@ static void run_loop(struct sync *sync)
 		wait_for_work(sync);
 		uv_run(sync->loop, UV_RUN_NOWAIT);
 		sync->heap = heap_populate(sync->heap);
+		log_tell_left_out();
 		turn_end(&sync->cpu_turns, clock_us(CLOCK_THREAD_CPUTIME_ID));
 		turn_end(&sync->wall_turns, clock_us(CLOCK_MONOTONIC));
 	}
@@ -788,9 +770,10 @@ static int open_source(struct sync *sync, struct err *err)
 static int open_servers(struct sync *sync, struct err *err)
 {
 	const struct options *options = &sync->options;
-	const struct telemetry_parts parts = {
-		options,      sync->cache, sync->model, sync->claims,     sync->status,
-		sync->health, sync->ops,   sync->be,    &sync->cpu_turns, &sync->wall_turns};
+	const struct telemetry_parts parts = {options,           sync->cache,      sync->model,
+					      sync->claims,      sync->status,     sync->health,
+					      sync->ops,         sync->be,         &sync->cpu_turns,
+					      &sync->wall_turns, &sync->desired_us};
 	struct node_pages pages;
 	int rc;
 
@@ -799,6 +782,7 @@ static int open_servers(struct sync *sync, struct err *err)
 	if (options->once || options->cleanup || options->print)
 		return 0;
 	sync->reload = reload_open(sync->loop, options);
+	sync->notify = notify_open(sync->loop);
 	rc = health_http_open(sync->loop, sync->health, &sync->health_http, err);
 	if (rc < 0)
 		return rc;
@@ -871,6 +855,7 @@ void sync_close(struct sync *sync)
 	health_http_close(sync->health_http);
 	node_http_close(sync->node_http);
 	reload_close(sync->reload);
+	notify_close(sync->notify);
 	for (size_t i = 0; i < sync->n_polls; i++)
 		uv_poll_stop(&sync->polls[i]);
 	uv_walk(sync->loop, close_any, NULL);

@@ -35,6 +35,7 @@ struct telemetry_parts {
 	const struct backend_ops *ops;
 	struct backend *be; /* NULL = there is none */
 	const struct turns *cpu_turns, *wall_turns;
+	const uint64_t *desired_us; /* time spent on computing what is wanted */
 };
 
 struct telemetry_times {
@@ -58,6 +59,11 @@ void telemetry_settled(struct telemetry *t, struct telemetry_times now);
 /* What was computed for a Service. */
 void telemetry_want(struct telemetry *t, const char *key, const struct svc_want *want);
 
+/* One line with the backend's counters and our own, for whoever reads logs. */
+void telemetry_log_counters(struct telemetry *t);
+/* Has all that is known written to `dump` under --run-dir: status, metrics, and what --print
+ * prints. */
+void telemetry_dump(struct telemetry *t);
 /* All of these as pages, for the server; they last as long as `t`. */
 struct node_pages telemetry_pages(struct telemetry *t);
 /* Bodies of the pages; health: true if healthy, which is counted. */

@@ -242,6 +242,52 @@ def test_bad_clients(vipd):
     assert ask(METRICS, "/healthz")[0] == 200
 
 
+def test_a_service_manager_is_told(vipd, tmp_path):
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(tmp_path / "notify"))
+    manager.settimeout(10)
+    one = vipd(begin=False)
+    one.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+    one.start()
+    told = {manager.recv(300) for _ in range(4)}
+    assert told == {b"READY=1\nSTATUS=in the kernel", b"WATCHDOG=1"}
+    one.process.terminate()
+    while told != b"STOPPING=1":
+        told = manager.recv(300)
+    assert one.process.wait(10) == 0
+
+
+def test_state_is_written(vipd):
+    one = vipd()
+    settled(one)
+    one.process.send_signal(signal.SIGUSR1)
+    dump = one.work / "run" / "dump"
+    test_health.until(dump.exists)
+    assert dump.stat().st_mode & 0o777 == 0o600
+    heads = [line[5:] for line in dump.read_text().split("\n") if line.startswith("==== ")]
+    assert heads == ["status", "configuration", "metrics", "not in order", "objects", "model", "actual",
+                     "plan"]
+    text = dump.read_text()
+    assert "Service default/web" in text and "owner=default/web:http" in text
+    assert text.rstrip().endswith("==== plan"), "there is nothing left to do"
+    assert ask(METRICS, "/healthz")[0] == 200
+
+
+def test_a_flood_of_lines(vipd):
+    """The log takes a thousand at once; what it left out is a number. /metrics has them all."""
+    one = vipd("--audit-period=1s")
+    one.apply("many", "---\n".join(f"apiVersion: v1\nkind: Service\nmetadata: {{name: s{i}}}\n"
+                                   "spec: {clusterIP: 10.96.9.9, ports: [{port: 80}]}\n"
+                                   for i in range(1800)))
+    test_health.until(lambda: value("vipd_not_in_order", kind="claim") == 1799, seconds=20)
+    one.wait_log('msg="lines left out" of="not in order"')
+    lines = one.log_path.read_text().split("\n")
+    left_out = sum(int(line.rpartition("=")[2]) for line in lines if 'of="not in order"' in line)
+    assert 700 <= left_out <= 799
+    assert left_out + sum('msg="not in order"' in line for line in lines) == 1799
+    assert len(json.loads(ask(METRICS, "/status")[2])["problems"]) == 200
+
+
 CONFIG = """apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: %s
