@@ -143,6 +143,10 @@ ssize_t model_take_changes(struct model *model, struct fe_key **ret_keys);
 /* Every key, sorted as above, and the caller frees. */
 ssize_t model_keys(const struct model *model, struct fe_key **ret_keys);
 
+/* Every frontend, in no order; `fn` changes nothing. */
+typedef void (*model_fn)(void *arg, const struct frontend *fe);
+void model_each(const struct model *model, model_fn fn, void *arg);
+
 /* The printer `--print=model`: sorted, stable, one line a frontend and one an endpoint. */
 void model_print(const struct model *model, FILE *out);
 

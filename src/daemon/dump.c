@@ -2,6 +2,7 @@
 /* See dump.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -42,16 +43,36 @@ static void write_as_copy(const char *path, dump_fn fn, void *ctx)
 	_exit(0);
 }
 
+/* A lock is held by whoever has the descriptor, and of two who read one socket each gets a part:
+ * the copy has none of ours, from before we go on. */
+static void close_files(void)
+{
+	if (close_range(3, ~0U, 0) == 0)
+		return;
+	for (int fd = 3; fd < 65536; fd++) /* Linux before 5.9 */
+		close(fd);
+}
+
 /* The copy is a grandchild, so that nobody has to wait for its end. */
 int dump_write(const char *path, dump_fn fn, void *ctx)
 {
-	pid_t child = fork();
+	sigset_t all, before;
+	pid_t child;
+	int error;
 
+	sigfillset(&all); /* the copy must not run the loop's handlers: they write to its pipe */
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	child = fork();
+	error = errno;
+	if (child != 0)
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (child < 0)
-		return -errno;
+		return -error;
 	if (child == 0) {
-		pid_t copy = fork();
+		pid_t copy;
 
+		close_files();
+		copy = fork();
 		if (copy == 0)
 			write_as_copy(path, fn, ctx);
 		_exit(copy < 0);

@@ -87,10 +87,12 @@ static enum MHD_Result answer_request(const struct http *http, struct MHD_Connec
 	struct MHD_Response *response;
 	struct http_reply reply = {0};
 	enum MHD_Result rc;
+	const char *search = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "q");
 	struct http_request request = {
 		.method = method,
 		.path = url,
 		.accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept"),
+		.search = search ? search : "",
 		.port = client ? client->port : 0,
 	};
 

@@ -26,12 +26,13 @@ struct http_limits {
 struct http_request {
 	const char *method, *path; /* the path is decoded, without a query */
 	const char *accept;        /* header; NULL = none */
+	const char *search;        /* the query's member "q", decoded; "" = none */
 	uint16_t port;             /* that was connected to */
 };
 
 struct http_header {
 	const char *name; /* constant */
-	char value[96];
+	char value[192];
 };
 
 struct http_reply {

@@ -6,10 +6,15 @@
 #include <string.h>
 
 #include "daemon/node_http.h"
+#include "daemon/page.h"
 #include "log.h"
 
 #define TEXT "text/plain; charset=utf-8"
 #define JSON "application/json"
+/* The page loads nothing from elsewhere, and nobody frames it. */
+#define BROWSER_MAY                                                                   \
+	"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; " \
+	"connect-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 struct server {
 	struct node_http *node;
@@ -27,51 +32,72 @@ struct node_http {
 
 /* ---- pages ---- */
 
-typedef unsigned (*page_fn)(const struct node_pages *pages, FILE *out); /* the status */
+typedef unsigned (*page_fn)(const struct node_pages *pages, const char *search,
+			    FILE *out); /* the status */
 
 struct page {
 	const char *path, *type;
 	page_fn fill;
 };
 
-static unsigned page_healthz(const struct node_pages *pages, FILE *out)
+static unsigned page_healthz(const struct node_pages *pages, const char *search, FILE *out)
 {
+	(void)search;
 	return pages->health(pages->ctx, false, out) ? 200 : 503;
 }
 
-static unsigned page_livez(const struct node_pages *pages, FILE *out)
+static unsigned page_livez(const struct node_pages *pages, const char *search, FILE *out)
 {
+	(void)search;
 	return pages->health(pages->ctx, true, out) ? 200 : 503;
 }
 
-static unsigned page_ping(const struct node_pages *pages, FILE *out)
+static unsigned page_ping(const struct node_pages *pages, const char *search, FILE *out)
 {
-	(void)pages;
+	(void)pages, (void)search;
 	fputs("ok", out);
 	return 200;
 }
 
-static unsigned page_mode(const struct node_pages *pages, FILE *out)
+static unsigned page_mode(const struct node_pages *pages, const char *search, FILE *out)
 {
+	(void)search;
 	fputs(pages->mode, out);
 	return 200;
 }
 
-static unsigned page_metrics(const struct node_pages *pages, FILE *out)
+static unsigned page_metrics(const struct node_pages *pages, const char *search, FILE *out)
 {
+	(void)search;
 	pages->metrics(pages->ctx, out);
 	return 200;
 }
 
-static unsigned page_status(const struct node_pages *pages, FILE *out)
+static unsigned page_status(const struct node_pages *pages, const char *search, FILE *out)
 {
+	(void)search;
 	pages->status(pages->ctx, out);
 	return 200;
 }
 
-static unsigned page_configz(const struct node_pages *pages, FILE *out)
+static unsigned page_configz(const struct node_pages *pages, const char *search, FILE *out)
 {
+	(void)search;
 	return pages->configz(pages->ctx, out) ? 200 : 503;
+}
+
+static unsigned page_services(const struct node_pages *pages, const char *search, FILE *out)
+{
+	pages->services(pages->ctx, search, out);
+	return 200;
+}
+
+/* For a browser; it asks /status and /services. */
+static unsigned page_browser(const struct node_pages *pages, const char *search, FILE *out)
+{
+	(void)pages, (void)search;
+	fwrite(page_html, 1, page_html_len, out);
+	return 200;
 }
 
 static const struct page health_pages[] = {
@@ -80,11 +106,13 @@ static const struct page health_pages[] = {
 };
 
 static const struct page metrics_pages[] = {
+	{"/", "text/html; charset=utf-8", page_browser},
 	{"/configz", JSON, page_configz},
 	{"/healthz", TEXT, page_ping},
 	{"/healthz/ping", TEXT, page_ping},
 	{"/metrics", "text/plain; version=0.0.4; charset=utf-8", page_metrics},
 	{"/proxyMode", TEXT, page_mode},
+	{"/services", JSON, page_services},
 	{"/status", JSON, page_status},
 };
 
@@ -93,7 +121,7 @@ static int reply_text(struct http_reply *reply, unsigned status, const char *tex
 	return http_set_body(reply, status, TEXT, strdup(text), strlen(text));
 }
 
-static int reply_page(const struct node_pages *pages, const struct page *page,
+static int reply_page(const struct node_pages *pages, const struct page *page, const char *search,
 		      struct http_reply *reply)
 {
 	char *body = NULL;
@@ -103,11 +131,13 @@ static int reply_page(const struct node_pages *pages, const struct page *page,
 
 	if (!out)
 		return -ENOMEM;
-	status = page->fill(pages, out);
+	status = page->fill(pages, search, out);
 	if (fclose(out) != 0) {
 		free(body);
 		return -ENOMEM;
 	}
+	if (page->fill == page_browser)
+		http_add_header(reply, "Content-Security-Policy", "%s", BROWSER_MAY);
 	return http_set_body(reply, status, page->type, body, len);
 }
 
@@ -116,7 +146,7 @@ static int reply_one_of(const struct node_pages *pages, const struct page *table
 {
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(table[i].path, request->path) == 0)
-			return reply_page(pages, &table[i], reply);
+			return reply_page(pages, &table[i], request->search, reply);
 	return reply_text(reply, 404, "404 page not found\n");
 }
 

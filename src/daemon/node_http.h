@@ -31,6 +31,7 @@ struct node_pages {
 	bool (*health)(void *ctx, bool live, FILE *out);
 	void (*metrics)(void *ctx, FILE *out);
 	void (*status)(void *ctx, FILE *out);
+	void (*services)(void *ctx, const char *search, FILE *out);
 	bool (*configz)(void *ctx, FILE *out); /* false: nobody keeps it */
 	/* An address could not be listened on; `text` NULL: it can now. */
 	void (*problem)(void *ctx, const char *subject, const char *text);

@@ -623,7 +623,8 @@ void options_help(FILE *out)
 	fputs("\n"
 	      "exit codes: 0 done, and with --once everything is in the kernel; 1 could not run;\n"
 	      "2 wrong usage; 3 ran, but not everything is in the kernel (the log says what).\n"
-	      "On SIGTERM the kernel's state stays as it is; SIGUSR1 logs counters and writes\n"
+	      "On SIGTERM the kernel's state stays as it is; SIGUSR2 logs counters, SIGUSR1 "
+	      "writes\n"
 	      "what is known to the file dump in --run-dir.\n",
 	      out);
 }

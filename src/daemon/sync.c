@@ -74,7 +74,7 @@ struct sync {
 	uv_timer_t timer; /* the backend's tick, retries of read */
 	uv_poll_t polls[4];
 	size_t n_polls;
-	uv_signal_t signals[4];
+	uv_signal_t signals[5];
 	size_t n_signals;
 
 	uint64_t opened_ms, complete_ms, desired_us, kernel_us, read_us;
@@ -628,8 +628,11 @@ static void on_signal(uv_signal_t *handle, int number)
 	struct sync *sync = handle->data;
 
 	if (number == SIGUSR1) {
-		telemetry_log_counters(sync->telemetry);
 		telemetry_dump(sync->telemetry);
+		return;
+	}
+	if (number == SIGUSR2) {
+		telemetry_log_counters(sync->telemetry);
 		return;
 	}
 	if (number == SIGHUP) {
@@ -683,7 +686,7 @@ static void run_loop(struct sync *sync)
 
 static void start_handles(struct sync *sync)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGHUP};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1, SIGUSR2, SIGHUP};
 
 	uv_idle_init(sync->loop, &sync->work);
 	uv_timer_init(sync->loop, &sync->timer);

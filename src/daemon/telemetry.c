@@ -208,6 +208,11 @@ static void page_status(void *ctx, FILE *out)
 	telemetry_status(ctx, telemetry_now(), out);
 }
 
+static void page_services(void *ctx, const char *search, FILE *out)
+{
+	telemetry_services(ctx, search, out);
+}
+
 static bool page_configz(void *ctx, FILE *out)
 {
 	const struct telemetry *t = ctx;
@@ -234,6 +239,7 @@ struct node_pages telemetry_pages(struct telemetry *t)
 				   .health = page_health,
 				   .metrics = page_metrics,
 				   .status = page_status,
+				   .services = page_services,
 				   .configz = page_configz,
 				   .problem = on_listener_problem};
 }

@@ -69,6 +69,7 @@ struct node_pages telemetry_pages(struct telemetry *t);
 /* Bodies of the pages; health: true if healthy, which is counted. */
 bool telemetry_health(struct telemetry *t, struct telemetry_times now, bool live, FILE *out);
 void telemetry_metrics(struct telemetry *t, FILE *out);
+void telemetry_services(struct telemetry *t, const char *search, FILE *out);
 void telemetry_status(struct telemetry *t, struct telemetry_times now, FILE *out);
 
 #endif

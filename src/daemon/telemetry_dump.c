@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What SIGUSR1 asks for: a line of counters, and the file with everything. */
+/* What signals ask for: SIGUSR2 a line of counters, SIGUSR1 the file with everything. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -651,6 +651,12 @@ ssize_t model_keys(const struct model *model, struct fe_key **ret_keys)
 	return sorted_keys(ranked, n, ret_keys);
 }
 
+void model_each(const struct model *model, model_fn fn, void *arg)
+{
+	for (struct fe_entry *entry = model->frontends; entry; entry = entry->hh.next)
+		fn(arg, entry->fe);
+}
+
 static const char *const snats[] = {"never", "nonlocal", "always"};
 
 static void print_entrance(const struct frontend *fe, FILE *out)

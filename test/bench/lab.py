@@ -82,7 +82,7 @@ class Daemon:
 
     def counters(self):
         since = len(self.log())
-        self.process.send_signal(signal.SIGUSR1)
+        self.process.send_signal(signal.SIGUSR2)
         words = self.line("counters", since)
         return {key: int(value) for key, value in words.items() if value.isdigit()}
 

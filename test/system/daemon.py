@@ -105,9 +105,9 @@ class Daemon:
         return "\n".join(text.rstrip().split("\n")[-lines:])
 
     def counters(self):
-        """What SIGUSR1 logs, as numbers."""
+        """What SIGUSR2 logs, as numbers."""
         before = self.log_path.stat().st_size
-        self.process.send_signal(signal.SIGUSR1)
+        self.process.send_signal(signal.SIGUSR2)
         end = time.monotonic() + 5
         while time.monotonic() < end:
             with open(self.log_path, encoding="utf-8", errors="replace") as log:

@@ -2,6 +2,7 @@
 """What those see who watch a node: health, metrics and status, and what bad clients cannot do."""
 import json
 import pathlib
+import re
 import signal
 import socket
 import time
@@ -240,6 +241,28 @@ def test_bad_clients(vipd):
     assert not reply or reply.split()[1] in (b"431", b"413", b"414", b"400")
     sock.close()
     assert ask(METRICS, "/healthz")[0] == 200
+
+
+def test_the_page(vipd):
+    """It is whole in itself, and what it asks for is there."""
+    one = vipd()
+    settled(one)
+    code, headers, page = ask(METRICS, "/")
+    assert code == 200 and headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert not re.search(r"https?:|src=|href=|@import|url\(|innerHTML", page)
+    for theme in ("color-scheme: light dark", "prefers-color-scheme: dark"):
+        assert theme in page
+    assert set(re.findall(r'ask\("([a-z]+)', page)) == {"status", "services"}
+    found = json.loads(ask(METRICS, "/services?q=WEB%3Ahttp")[2])
+    assert found["matched"] == len(found["frontends"]) >= 1
+    for one_of_them in found["frontends"]:
+        assert one_of_them["service"] == "default/web:http" and one_of_them["verdict"] == "forwarded"
+        assert one_of_them["address"].endswith(":80/TCP")
+    assert json.loads(ask(METRICS, "/services?q=nobody")[2]) == {"frontends": [], "matched": 0}
+    fields = set(re.findall(r"\bs\.(?:objects\.|frontends\.)?(\w+)", page)) - {"objects", "frontends"}
+    status = json.loads(ask(METRICS, "/status")[2])
+    assert fields <= set(status) | set(status["objects"]) | set(status["frontends"])
 
 
 def test_a_service_manager_is_told(vipd, tmp_path):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a service manager hears: this test is one. And the copy that writes a file. */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -163,6 +165,33 @@ static void dumps(void **state)
 	assert_int_equal(stat_buf.st_mode & 0777, 0600);
 }
 
+static void print_slowly(void *ctx, FILE *out)
+{
+	usleep(300000);
+	fputs(ctx, out);
+}
+
+/* A daemon that starts over does not find its lock taken by the copy. */
+static void dumps_without_locks(void **state)
+{
+	struct fixture *f = *state;
+	char path[64], lock[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/dump", f->dir);
+	snprintf(lock, sizeof(lock), "%s/lock", f->dir);
+	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(dump_write(path, print_slowly, (char[]){"x"}), 0);
+	close(fd);
+	fd = open(lock, O_RDWR | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	close(fd);
+	for (int i = 0; i < 2000 && access(path, F_OK) != 0; i++)
+		usleep(5000);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -170,6 +199,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(alive_in_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(nobody_asks, setup, teardown),
 		cmocka_unit_test_setup_teardown(dumps, setup, teardown),
+		cmocka_unit_test_setup_teardown(dumps_without_locks, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

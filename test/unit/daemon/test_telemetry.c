@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <cmocka.h>
 
 #include "daemon/metrics.h"
@@ -330,6 +332,57 @@ static void status(void **state)
 	assert_status(f, "\"subject\":\"ns/199\",\"reason\":\"waits\"}],\"problemsLeftOut\":51}");
 }
 
+static void put_frontend(struct fixture *f, unsigned number, const char *owner, bool inner)
+{
+	const uint8_t bytes[4] = {10, 96, (uint8_t)(number >> 8), (uint8_t)number};
+	struct ip_addr vip = addr_make(AF_INET, bytes),
+		       pod = addr_make(AF_INET, (uint8_t[]){1, 2, 3, 4});
+	struct fe_key key = fe_key_make(&vip, 80, IPPROTO_TCP);
+	struct endpoint ep[2] = {{.addr = pod, .port = 1, .weight = 1}, {.addr = pod, .port = 2}};
+	struct pool *pool = pool_new(ep, 2);
+	struct frontend *fe = frontend_new(&key, owner, pool);
+
+	pool_unref(pool);
+	fe->inner = inner;
+	assert_int_equal(model_put((struct model *)f->parts.model, fe), 1);
+}
+
+static void assert_services(struct fixture *f, const char *search, const char *part)
+{
+	telemetry_services(f->t, search, begin(&f->page));
+	end(&f->page);
+	if (!strstr(f->page.text, part))
+		fail_msg("no %s in\n%s", part, f->page.text);
+}
+
+/* The first 200 in order, whatever the order in which they are kept. */
+static void services(void **state)
+{
+	struct fixture *f = *state;
+	char owner[32];
+	size_t n = 0;
+
+	assert_services(f, "", "{\"frontends\":[],\"matched\":0}\n");
+	for (unsigned i = 0; i < 500; i++) {
+		snprintf(owner, sizeof(owner), "ns/web-%03u:http", (i * 7) % 500);
+		put_frontend(f, i, owner, false);
+	}
+	put_frontend(f, 600, "ns/web-000:inner", true);
+	assert_services(f, "WEB-123:",
+			"{\"frontends\":[{\"service\":\"ns/web-123:http\",\"address\":"
+			"\"10.96.0.89:80/TCP\",\"verdict\":\"forwarded\",\"endpoints\":2,"
+			"\"usable\":1}],\"matched\":1}\n");
+	assert_services(f, "10.96.0.9:", "\"service\":\"ns/web-063:http\"");
+	assert_services(f, "%s\"<", "\"matched\":0}");
+	assert_services(f, "", "{\"frontends\":[{\"service\":\"ns/web-000:http\"");
+	assert_services(f, "", "\"matched\":500}");
+	for (const char *at = f->page.text; (at = strstr(at, "\"service\":\"")); at++) {
+		snprintf(owner, sizeof(owner), "\"service\":\"ns/web-%03zu:", n++);
+		assert_memory_equal(at, owner, strlen(owner));
+	}
+	assert_int_equal(n, 200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +393,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(measured, setup, teardown),
 		cmocka_unit_test_setup_teardown(too_many_triggers, setup, teardown),
 		cmocka_unit_test_setup_teardown(status, setup, teardown),
+		cmocka_unit_test_setup_teardown(services, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
