@@ -247,7 +247,7 @@ def test_killed_in_the_middle_converges(vipd):
 
 def test_foreign_virtual_servers_are_left_alone(vipd):
     """Another program adds, changes and deletes its own all the time; none of it is touched."""
-    one = vipd("--audit-period=20ms")
+    one = vipd("--audit-period=50ms")
     one.apply("s", simple("s", "10.96.200.6", ["a", "b"]))
     one.settle()
     audits = 1000
